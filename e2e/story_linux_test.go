@@ -1,0 +1,296 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A story is one script's run: who calls, on which engine, and the secret that must not come out. It is also
+// the script's testscript.T, so that a script is one test and not a test within a test.
+type story struct {
+	*testing.T
+	caller, engine string
+
+	secret  string // what every denied file of this script holds
+	id      string // marks every process of this script, see leftovers
+	work    string
+	status  int // of the last sandbox, attack or outside
+	output  string
+	kept    map[string]string // path → fingerprint, see snapshot
+	running map[string]*background
+}
+
+func (s *story) Run(_ string, f func(testscript.T)) { f(s) }
+func (s *story) Verbose() bool                      { return testing.Verbose() }
+func (s *story) Parallel()                          {} // group has done it, before the script's clock starts
+
+// setup gives the script a home of its own and a clean environment.
+func (s *story) setup(env *testscript.Env) error {
+	s.secret = "hunter2-" + strings.ToLower(rand.Text()[:12])
+	s.id = rand.Text()
+	s.work = env.WorkDir
+	s.kept = map[string]string{}
+	s.running = map[string]*background{}
+	home := filepath.Join(s.work, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return err
+	}
+	pidns, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return err
+	}
+	_ = os.RemoveAll(filepath.Join(s.work, ".tmp"))
+	env.Vars = []string{
+		"WORK=" + s.work,
+		"HOME=" + home,
+		"USER=" + s.caller,
+		"PATH=" + searchPath(),
+		"LANG=C.UTF-8",
+		"SHELL=/bin/sh",
+		"TERM=xterm",
+		"AIGATE_ENGINE=" + s.engine,
+		"AIGATE_E2E_ID=" + s.id,
+		"HOST_PIDNS=" + pidns, // attacks that would hurt the host refuse to run in this namespace
+		"PYTHONDONTWRITEBYTECODE=1",
+		"NAME=" + strings.ToLower(s.id[:10]), // for things whose names are shared by the whole machine
+	}
+	s.Cleanup(s.leftovers)
+	return nil
+}
+
+func searchPath() string {
+	return filepath.Join(place, "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+}
+
+func (s *story) condition(cond string) (bool, error) {
+	switch cond {
+	case "root", "plain":
+		return s.caller == cond, nil
+	case "native", "bwrap":
+		return s.engine == cond, nil
+	case "tiocsti": // does this kernel let a process that is not privileged push input into its terminal?
+		if s.caller == "root" {
+			return true, nil
+		}
+		text, err := os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
+		return err != nil || strings.TrimSpace(string(text)) == "1", nil
+	case "int80": // does this kernel still take 32-bit system calls?
+		return exec.Command(filepath.Join(place, "bin", "attacker"), "int80-getpid").Run() == nil, nil
+	case "loop": // are there loop devices, which containers lack?
+		_, err := os.Stat("/dev/loop-control")
+		return err == nil, nil
+	}
+	return false, fmt.Errorf("unknown condition")
+}
+
+// commands are what the scripts are written in, besides testscript's own.
+func (s *story) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"project":   s.project,
+		"secret":    s.putSecret,
+		"secretenv": s.secretEnv,
+		"outside":   s.outside,
+		"sandbox":   s.sandbox,
+		"attack":    s.attack,
+		"status":    s.wantStatus,
+		"leaked":    s.leaked,
+		"snapshot":  s.snapshot,
+		"unchanged": s.unchanged,
+		"start":     s.start,
+		"finish":    s.finish,
+		"signal":    s.signal,
+		"alive":     s.alive,
+		"appears":   s.appears,
+		"pause":     s.pause,
+		"quiet":     s.quiet,
+	}
+}
+
+// controls cuts a script off at its first sandboxed command when only the controls are asked for.
+func controls(script []byte) []byte {
+	if !controlsOnly {
+		return script
+	}
+	var out []string
+	lines := strings.Split(string(script), "\n")
+	inside := false
+	for i, line := range lines {
+		if strings.HasPrefix(line, "-- ") {
+			out = append(out, lines[i:]...)
+			break
+		}
+		for _, word := range strings.Fields(line) {
+			if word == "!" || strings.HasPrefix(word, "[") {
+				continue
+			}
+			inside = inside || word == "sandbox" || word == "attack" || word == "exec" && strings.Contains(line, "aigate") ||
+				word == "start" && strings.Contains(line, "aigate run")
+			break
+		}
+		if !inside {
+			out = append(out, line)
+		}
+	}
+	return []byte(strings.Join(out, "\n"))
+}
+
+// project [FOLDER] makes the usual project, $HOME/app or FOLDER, and goes there: a git repository with one commit, a
+// .env that holds the secret, and the policy: config.yaml of the script, or what aigate init writes. $PROJECT
+// is its path.
+func (s *story) project(ts *testscript.TestScript, neg bool, args []string) {
+	home := ts.Getenv("HOME")
+	dir := filepath.Join(home, "app")
+	if len(args) > 0 {
+		dir = ts.MkAbs(args[0])
+	}
+	ts.Check(os.MkdirAll(filepath.Join(dir, "src"), 0o755))
+	ts.Setenv("PROJECT", dir)
+	for path, text := range map[string]string{
+		filepath.Join(home, ".gitconfig"):      "[user]\n\tname = E2E\n\temail = e2e@example.invalid\n[init]\n\tdefaultBranch = main\n[advice]\n\tdefaultBranchName = false\n",
+		filepath.Join(home, ".bashrc"):         "# the user's own\n",
+		filepath.Join(dir, "README.md"):        "ordinary text\n",
+		filepath.Join(dir, "src/main.c"):       "int main(void) { return 0; }\n",
+		filepath.Join(dir, ".gitignore"):       ".env\n",
+		filepath.Join(dir, ".env"):             "PASSWORD=" + s.secret + "\n",
+		filepath.Join(home, ".ssh/id_ed25519"): "PRIVATE " + s.secret + "\n",
+	} {
+		ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+		ts.Check(os.WriteFile(path, []byte(text), 0o644))
+	}
+	ts.Check(ts.Chdir(dir))
+	s.must(ts, "git", "init", "-q")
+	s.must(ts, "git", "add", "-A")
+	s.must(ts, "git", "commit", "-q", "-m", "first")
+	if text, err := os.ReadFile(filepath.Join(s.work, "config.yaml")); err == nil {
+		ts.Check(os.MkdirAll(filepath.Join(home, ".aigate"), 0o755))
+		ts.Check(os.WriteFile(filepath.Join(home, ".aigate/config.yaml"), text, 0o644))
+	} else if !controlsOnly {
+		s.must(ts, "aigate", "init")
+	}
+}
+
+// secret FILE... writes the secret into files, and the folders they need.
+func (s *story) putSecret(ts *testscript.TestScript, neg bool, args []string) {
+	for _, f := range args {
+		f = ts.MkAbs(f)
+		ts.Check(os.MkdirAll(filepath.Dir(f), 0o755))
+		ts.Check(os.WriteFile(f, []byte("PASSWORD="+s.secret+"\n"), 0o644))
+	}
+}
+
+// secretenv NAME puts the secret into the environment of what follows.
+func (s *story) secretEnv(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], s.secret)
+}
+
+// outside CMD... runs the attack without the sandbox; it must exit 0 (with ! not 0).
+func (s *story) outside(ts *testscript.TestScript, neg bool, args []string) {
+	s.exec(ts, args...)
+	if neg == (s.status == 0) {
+		ts.Fatalf("outside the sandbox: exit status %d", s.status)
+	}
+}
+
+// sandbox CMD... runs CMD inside; the sandbox must start, and CMD exit 0 (with ! not 0).
+func (s *story) sandbox(ts *testscript.TestScript, neg bool, args []string) {
+	s.attack(ts, false, args)
+	if neg == (s.status == 0) {
+		ts.Fatalf("in the sandbox: exit status %d", s.status)
+	}
+}
+
+// attack CMD... runs CMD inside; the sandbox must start, and CMD may exit as it likes.
+func (s *story) attack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("unsupported: ! attack")
+	}
+	stderr := s.exec(ts, append([]string{"aigate", "run", "--"}, args...)...)
+	if !strings.Contains(stderr, "[aigate] sandbox active:") {
+		ts.Fatalf("the sandbox did not start (exit status %d)", s.status)
+	}
+}
+
+// status N: the exit status of the last outside, sandbox or attack.
+func (s *story) wantStatus(ts *testscript.TestScript, neg bool, args []string) {
+	if got := fmt.Sprint(s.status); (got == args[0]) == neg {
+		ts.Fatalf("exit status %s", got)
+	}
+}
+
+// leaked: the secret is in the output of the last command (or, with an argument, in that file).
+func (s *story) leaked(ts *testscript.TestScript, neg bool, args []string) {
+	where, what := "the output", s.output
+	if len(args) > 0 {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		ts.Check(err)
+		where, what = args[0], string(text)
+	}
+	switch found := strings.Contains(what, s.secret); {
+	case found && neg:
+		ts.Fatalf("LEAKED: the secret is in %s", where)
+	case !found && !neg:
+		ts.Fatalf("the control shows nothing: the secret is not in %s", where)
+	}
+}
+
+// slow is how long one command may take; none of the scripts' commands needs a tenth of it.
+const slow = 60 * time.Second
+
+// exec runs a command, keeps its output and status for the commands that look at them, and returns stderr.
+func (s *story) exec(ts *testscript.TestScript, args ...string) (stderr string) {
+	if len(args) == 0 {
+		ts.Fatalf("no command")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), slow)
+	defer cancel()
+	path, err := lookPath(ts, args[0])
+	ts.Check(err)
+	cmd := exec.CommandContext(ctx, path, args[1:]...)
+	cmd.Args[0] = args[0]
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.WaitDelay = 2 * time.Second
+	err = cmd.Run()
+	ts.Stdout().Write(out.Bytes())
+	ts.Stderr().Write(errs.Bytes())
+	s.output = out.String() + errs.String()
+	s.status = exitStatus(cmd)
+	if ctx.Err() != nil {
+		ts.Fatalf("%v: still running after %v", args, slow)
+	}
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		ts.Fatalf("%v: %v", args, err)
+	}
+	return errs.String()
+}
+
+func (s *story) must(ts *testscript.TestScript, args ...string) {
+	s.exec(ts, args...)
+	if s.status != 0 {
+		ts.Fatalf("%v: exit status %d", args, s.status)
+	}
+}
+
+func exitStatus(cmd *exec.Cmd) int {
+	if cmd.ProcessState == nil {
+		return -1
+	}
+	if w, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return 128 + int(w.Signal())
+	}
+	return cmd.ProcessState.ExitCode()
+}
