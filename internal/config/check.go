@@ -1,0 +1,356 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"path"
+	"regexp/syntax"
+	"strconv"
+	"strings"
+)
+
+// A problem is what is wrong with one value, and what to write instead.
+type problem struct{ msg, hint string }
+
+func wrong(hint, format string, args ...any) *problem {
+	return &problem{msg: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// Check says whether value may stand in the list called key. The error is one line for a user.
+func Check(key, value string) error {
+	if p := checkEntry(key, value); p != nil {
+		if p.hint != "" {
+			return fmt.Errorf("%s: %s", p.msg, p.hint)
+		}
+		return fmt.Errorf("%s", p.msg)
+	}
+	return nil
+}
+
+func checkEntry(key, value string) *problem {
+	if strings.ContainsAny(value, "\n\r\x00") {
+		return wrong("", "a %s entry cannot hold a line break or a NUL", key)
+	}
+	switch key {
+	case "deny_exec":
+		return checkExec(value)
+	case "deny_env":
+		return checkEnv(value)
+	case "allow_net":
+		return checkNet(value)
+	}
+	return checkPattern(value)
+}
+
+// checkPattern asks the pattern language; see package match.
+func checkPattern(s string) *problem {
+	if s == "" {
+		return wrong("write a name, or remove the line", "the pattern is empty")
+	}
+	if strings.TrimSpace(s) != s {
+		return wrong("write "+quote(strings.TrimSpace(s)), "the pattern %q begins or ends with a blank", s)
+	}
+	if err := matchCheck(s); err != nil {
+		return wrong("see `aigate help config` for the pattern language", "bad pattern %q: %s", s, err)
+	}
+	return nil
+}
+
+func matchCheck(s string) error {
+	body := strings.TrimPrefix(s, "!")
+	if strings.Trim(body, "/") == "" {
+		return fmt.Errorf("it names nothing")
+	}
+	_, err := path.Match(body, "")
+	return err
+}
+
+// checkExec takes a command, by name or path, with the words of a sub-command behind it.
+func checkExec(s string) *problem {
+	words := strings.Fields(s)
+	switch {
+	case len(words) == 0:
+		return wrong(`write a command such as "curl", or a sub-command such as "kubectl delete"`, "the exec rule is empty")
+	case strings.Join(words, " ") != s:
+		return wrong("write "+quote(strings.Join(words, " ")), "the exec rule %q has blanks to spare", s)
+	case strings.HasPrefix(s, "!"):
+		return wrong("to allow a command remove its rule: `aigate allow exec "+strings.TrimPrefix(s, "!")+"`", "deny_exec takes nothing back, %q begins with !", s)
+	case strings.ContainsAny(s, "*?[]"):
+		return wrong("list each command", "the exec rule %q has a wildcard, but rules name commands literally", s)
+	case strings.ContainsAny(s, "|&;<>$`()\"'\\"):
+		return wrong("name one command, such as "+quote(strings.Trim(words[0], "|&;<>$`()\"'\\")), "the exec rule %q is a shell expression", s)
+	}
+	return nil
+}
+
+// checkEnv takes the name of a variable with * and ? in it, perhaps behind a !.
+func checkEnv(s string) *problem {
+	name := strings.TrimPrefix(s, "!")
+	switch {
+	case name == "":
+		return wrong(`write a name such as "AWS_*"`, "the name of the variable is empty")
+	case strings.HasPrefix(name, "$"):
+		return wrong("write "+quote(strings.Trim(name, "${}")), "%q is the variable's value, deny_env takes its name", s)
+	case strings.Contains(name, "="):
+		bare, _, _ := strings.Cut(name, "=")
+		return wrong("write "+quote(bare), "%q holds a value, deny_env takes names", s)
+	case strings.ContainsAny(name, " \t!"):
+		return wrong("write one name an entry", "%q is no name of a variable", s)
+	case strings.ContainsAny(name, "[]"):
+		return wrong("use * and ?", "%q has brackets, but names know only the wildcards * and ?", s)
+	}
+	return nil
+}
+
+// checkNet takes host, *.host, an IP address, each with :port or not, or a CIDR. The gate knows the
+// details; this catches what cannot be meant.
+func checkNet(s string) *problem {
+	switch {
+	case s == "":
+		return wrong(`write a host such as "api.github.com"`, "the host is empty")
+	case strings.Contains(s, "://"):
+		return wrong("write "+quote(hostOfURL(s)), "%q is a URL, allow_net takes hosts", s)
+	case strings.ContainsAny(s, " \t"):
+		return wrong("write one host an entry", "%q has a blank in it", s)
+	case strings.HasPrefix(s, "!"):
+		return wrong("to take a host back remove its entry", "allow_net takes nothing back, %q begins with !", s)
+	case s == "*":
+		return wrong("for the host's whole network remove the key allow_net", "%q would allow every host", s)
+	case strings.Contains(s, "/"):
+		return checkCIDR(s)
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return nil
+	}
+	host, port, hasPort := splitPort(s)
+	if hasPort {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || port[0] == '0' || port[0] == '+' {
+			return wrong("write a port from 1 to 65535, or none for any", "bad port %q in %q", port, s)
+		}
+	}
+	if strings.HasPrefix(host, "[") {
+		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil || !a.Is6() || !strings.HasSuffix(host, "]") {
+			return wrong(`write "[2001:db8::1]:443"`, "%q is no IPv6 address", host)
+		}
+		return nil
+	}
+	if host == "localhost" && !hasPort {
+		return wrong(`name the port of the service, such as "localhost:11434"`, "localhost is the whole of this machine")
+	}
+	return checkHost(s, host)
+}
+
+func splitPort(s string) (host, port string, ok bool) {
+	if at := strings.LastIndexByte(s, ':'); at >= 0 && at > strings.LastIndexByte(s, ']') {
+		return s[:at], s[at+1:], true
+	}
+	return s, "", false
+}
+
+func hostOfURL(s string) string {
+	_, rest, _ := strings.Cut(s, "://")
+	rest, _, _ = strings.Cut(rest, "/")
+	return rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+func checkCIDR(s string) *problem {
+	prefix, err := netip.ParsePrefix(s)
+	if err == nil && prefix != prefix.Masked() {
+		return wrong("write "+quote(prefix.Masked().String()), "%q has bits behind its prefix", s)
+	}
+	if err == nil {
+		return nil
+	}
+	if host, _, _ := strings.Cut(s, "/"); checkNet(host) == nil {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return wrong("write "+quote(host), "%q has a path, allow_net judges hosts and ports alone", s)
+		}
+	}
+	return wrong(`write a network such as "10.1.0.0/16"`, "%q is no network in CIDR notation", s)
+}
+
+func checkHost(s, host string) *problem {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	name := strings.TrimPrefix(host, "*.")
+	if strings.Contains(name, "*") {
+		return wrong(`write "*.example.com" for every name below example.com`, "the * of %q can only stand for the first label", s)
+	}
+	if len(name) > 253 {
+		return wrong("", "the name %q is longer than a host name can be", s)
+	}
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		if p := checkLabel(s, label); p != nil {
+			return p
+		}
+	}
+	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
+		return wrong("an address has four numbers from 0 to 255", "%q is neither a host name nor an IP address", s)
+	}
+	return nil
+}
+
+func checkLabel(s, label string) *problem {
+	if label == "" {
+		return wrong("write the name without a dot at its ends", "the host %q has an empty label", s)
+	}
+	if len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		return wrong("", "%q is no host name: bad label %q", s, label)
+	}
+	for _, c := range label {
+		switch {
+		case c >= 0x80:
+			return wrong("write the name in its xn-- form", "the host %q has letters outside ASCII", s)
+		case c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z'):
+			return wrong(`write host, *.host, host:port, an IP address or a CIDR`, "%q is no host name: it has %q in it", s, c)
+		}
+	}
+	return nil
+}
+
+// parseSize reads "4G", "512M", "1.5GiB" or a number of bytes. Units are powers of 1024.
+func parseSize(s string) (int64, *problem) {
+	const hint = `write a size such as "4G" or "512M", without a blank; leaving the key out is no limit`
+	unit := strings.TrimLeft(s, "0123456789.")
+	value, err := strconv.ParseFloat(strings.TrimSuffix(s, unit), 64)
+	if err != nil {
+		return 0, wrong(hint, "bad size %q", s)
+	}
+	shift := -1
+	if unit = strings.ToUpper(unit); unit != "" {
+		shift = strings.IndexByte("KMGT", unit[0])
+	}
+	if unit == "" || unit == "B" {
+		shift = 0
+	} else if rest := unit[1:]; shift < 0 || rest != "" && rest != "B" && rest != "IB" {
+		return 0, wrong(hint, "bad size %q: unknown unit %q", s, unit)
+	} else {
+		shift = 10 * (shift + 1)
+	}
+	bytes := value * float64(int64(1)<<shift)
+	switch {
+	case bytes < 1<<20:
+		return 0, wrong(hint, "a memory limit of %q is too small to start anything", s)
+	case bytes >= math.MaxInt64:
+		return 0, wrong(hint, "a memory limit of %q is more than there can be", s)
+	}
+	return int64(bytes), nil
+}
+
+// checkAccount takes what useradd would.
+func checkAccount(s string) *problem {
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '-' && c != '.') || i >= 32 {
+			return wrong("use up to 32 letters, digits, - and _, a letter first", "%q is no account name", s)
+		}
+	}
+	if s == "" {
+		return wrong("write a name, or remove the line", "the account name is empty")
+	}
+	return nil
+}
+
+func checkRegex(expr string) *problem {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		if e, ok := err.(*syntax.Error); ok {
+			return wrong("patterns are RE2: no lookaround, no backreferences; write \\ as \\\\ in double quotes", "bad regex: %s: %s", e.Code, e.Expr)
+		}
+		return wrong("", "bad regex: %s", err)
+	}
+	if expr == "" || shortest(re) == 0 {
+		return wrong("make it match at least one character: + instead of *", "the regex %q matches the empty string, so it would mask everywhere", expr)
+	}
+	return nil
+}
+
+// checkPrefix refuses a prefix that shows every match whole.
+func checkPrefix(p MaskPattern) *problem {
+	flags := syntax.Perl
+	if p.CaseInsensitive {
+		flags |= syntax.FoldCase
+	}
+	re, err := syntax.Parse(p.Regex, flags)
+	if err != nil {
+		return nil
+	}
+	if most := longest(re); p.ShowPrefix > 0 && most >= 0 && p.ShowPrefix >= most {
+		return wrong(fmt.Sprintf("a match has at most %d bytes; show fewer", most), "show_prefix: %d would show the whole secret", p.ShowPrefix)
+	}
+	return nil
+}
+
+// shortest is the length of the shortest match in characters.
+func shortest(re *syntax.Regexp) int {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpNoMatch:
+		return 1
+	case syntax.OpCapture, syntax.OpPlus:
+		return shortest(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min * shortest(re.Sub[0])
+	case syntax.OpConcat:
+		sum := 0
+		for _, sub := range re.Sub {
+			sum += shortest(sub)
+		}
+		return sum
+	case syntax.OpAlternate:
+		least := shortest(re.Sub[0])
+		for _, sub := range re.Sub[1:] {
+			least = min(least, shortest(sub))
+		}
+		return least
+	}
+	return 0
+}
+
+// longest is the length of the longest match in bytes, -1 when there is no end to it.
+func longest(re *syntax.Regexp) int {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			return 4 * len(re.Rune)
+		}
+		return len(string(re.Rune))
+	case syntax.OpCharClass:
+		if n := len(re.Rune); n > 0 {
+			return len(string(re.Rune[n-1]))
+		}
+		return 0
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 4
+	case syntax.OpCapture, syntax.OpQuest:
+		return longest(re.Sub[0])
+	case syntax.OpStar, syntax.OpPlus:
+		return -1
+	case syntax.OpRepeat:
+		if n := longest(re.Sub[0]); re.Max >= 0 && n >= 0 {
+			return re.Max * n
+		}
+		return -1
+	case syntax.OpConcat, syntax.OpAlternate:
+		sum := 0
+		for _, sub := range re.Sub {
+			n := longest(sub)
+			switch {
+			case n < 0:
+				return -1
+			case re.Op == syntax.OpConcat:
+				sum += n
+			default:
+				sum = max(sum, n)
+			}
+		}
+		return sum
+	}
+	return 0
+}

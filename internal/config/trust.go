@@ -1,0 +1,128 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Loosens says, a sentence each, what a project's file may take away from the protection, whatever
+// the global file says. Empty means that the file only tightens.
+func Loosens(project *Config) []string { return LoosensBeyond(nil, project) }
+
+// LoosensBeyond is Loosens against a known global file: a limit that is lower, or a host that is
+// allowed anyway, is not named.
+func LoosensBeyond(global, project *Config) []string {
+	if project == nil {
+		return nil
+	}
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	kept := tightening(global, project)
+
+	for _, host := range project.AllowNet {
+		if !slices.Contains(kept.AllowNet, host) {
+			say("allow_net: lets the network reach %s", host)
+		}
+	}
+	for _, l := range []struct {
+		key, effect string
+		entries     []string
+	}{
+		{"allow_write", "makes %s writable", positive(project.AllowWrite)},
+		{"deny_read", "makes %s readable again", negative(project.DenyRead)},
+		{"deny_write", "makes %s writable again", negative(project.DenyWrite)},
+		{"deny_env", "passes the variable %s on again", negative(project.DenyEnv)},
+	} {
+		for _, e := range l.entries {
+			say("%s: "+l.effect, l.key, strings.TrimPrefix(e, "!"))
+		}
+	}
+	if l := project.Limits; l != kept.Limits {
+		if l.MaxMemory != kept.Limits.MaxMemory {
+			say("max_memory: sets the limit to %s", FormatSize(l.MaxMemory))
+		}
+		if l.MaxCPUPercent != kept.Limits.MaxCPUPercent {
+			say("max_cpu_percent: sets the limit to %d %%", l.MaxCPUPercent)
+		}
+		if l.MaxPids != kept.Limits.MaxPids {
+			say("max_pids: sets the limit to %d", l.MaxPids)
+		}
+	}
+	if project.Engine != "" {
+		say("engine: chooses %s", project.Engine)
+	}
+	if project.Network != "" {
+		say("network: chooses %s", project.Network)
+	}
+	return out
+}
+
+// Tightening is the part of a project's file that needs nobody's approval: the file without what
+// LoosensBeyond names. global may be nil.
+func Tightening(global, project *Config) *Config {
+	if project == nil {
+		return nil
+	}
+	return tightening(global, project)
+}
+
+func tightening(global, project *Config) *Config {
+	out := *project
+	out.Engine, out.Network = "", ""
+	out.DenyRead, out.DenyWrite, out.DenyEnv = positive(project.DenyRead), positive(project.DenyWrite), positive(project.DenyEnv)
+	out.AllowWrite = negative(project.AllowWrite)
+
+	strict := global == nil // nothing is known to be allowed, so everything loosens
+	if strict {
+		global = &Config{AllowNet: []string{}}
+	}
+	if global.AllowNet != nil && project.AllowNet != nil {
+		// Beside a list, a project's list adds; without one it narrows the host's network.
+		out.AllowNet = intersection(project.AllowNet, global.AllowNet)
+	}
+	lower := func(mine, theirs int64) bool { return !strict && (theirs == 0 || mine <= theirs) }
+	if !lower(out.Limits.MaxMemory, global.Limits.MaxMemory) {
+		out.Limits.MaxMemory = 0
+	}
+	if !lower(int64(out.Limits.MaxCPUPercent), int64(global.Limits.MaxCPUPercent)) {
+		out.Limits.MaxCPUPercent = 0
+	}
+	if !lower(int64(out.Limits.MaxPids), int64(global.Limits.MaxPids)) {
+		out.Limits.MaxPids = 0
+	}
+	return &out
+}
+
+func positive(entries []string) []string {
+	return filter(entries, func(e string) bool { return !strings.HasPrefix(e, "!") })
+}
+
+func negative(entries []string) []string {
+	return filter(entries, func(e string) bool { return strings.HasPrefix(e, "!") })
+}
+
+func intersection(a, b []string) []string {
+	return filter(a, func(e string) bool { return slices.Contains(b, e) })
+}
+
+// filter gives a list that is never nil.
+func filter(entries []string, keep func(string) bool) []string {
+	out := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if keep(e) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// FormatSize writes bytes the way the configuration does: "4G".
+func FormatSize(n int64) string {
+	for i := 4; i > 0; i-- {
+		if unit := int64(1) << (10 * i); n >= unit && n%unit == 0 {
+			return fmt.Sprintf("%d%c", n/unit, " KMGT"[i])
+		}
+	}
+	return fmt.Sprintf("%d", n)
+}
