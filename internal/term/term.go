@@ -1,0 +1,24 @@
+// Package term is what the caller's terminal, signals and standard descriptors are to aigate.
+//
+// The payload never holds a terminal of the caller's: what is a terminal outside is the slave of a pty of the
+// sandbox's own inside, so no input can be pushed into the caller's queue (TIOCSTI) and no mode outlives the run.
+// This package is the half of that pty that stays outside. It promises:
+//
+//   - Keys and output pass in both directions, each on its own, byte for byte, up to the last byte written.
+//   - Ctrl-C, Ctrl-Z, fg, bg, a resize, a signal sent to aigate, and a terminal that goes away do to the payload
+//     what they would have done without aigate.
+//   - The terminal is raw only while the payload may read from it, and it is as it was after Finish. A payload in
+//     the background (or in a pipeline) asks for it the way every program does, by SIGTTIN or SIGTTOU.
+//   - A descriptor that is no terminal is passed as it is and costs nothing, save one: a file opened for reading
+//     that its owner could reopen for writing through /proc/self/fd arrives through a pipe.
+//   - A descriptor that would lead out of the sandbox (a directory, an O_PATH descriptor) starts nothing.
+//
+// The order of use: Inspect before anything else, Descriptor, OnPTY, Foreground and Settings to build the sandbox,
+// Start with what the sandbox sent out, Stopped for every stop the sandbox tells of, Finish when it is gone.
+package term
+
+import "io"
+
+// Filter is put between the payload's output on the pty and the caller's terminal; nil means nothing is.
+// It is called once, by Start, with the terminal as its argument; what it returns is closed after the last byte.
+type Filter func(terminal io.Writer) io.WriteCloser
