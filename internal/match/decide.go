@@ -2,6 +2,7 @@ package match
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,9 @@ type scope struct {
 func newScope(project string, roots []string) *scope {
 	in := &scope{project: filepath.Clean(project)}
 	for _, root := range roots {
-		in.roots = append(in.roots, filepath.Clean(root))
+		if root = filepath.Clean(root); !slices.Contains(in.roots, root) {
+			in.roots = append(in.roots, root)
+		}
 	}
 	return in
 }

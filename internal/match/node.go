@@ -11,7 +11,8 @@ type node struct {
 	handle        // how the platform keeps it open
 
 	bare     bool     // names without a slash apply
-	live     []cursor // longer patterns that may end here or below
+	live     []cursor // longer patterns that are worth going further for
+	aside    []cursor // patterns that are looked up elsewhere, but may end here
 	follow   bool     // it may be a symlink: a starting point, or spelled out
 	optional bool     // it may be absent
 }

@@ -190,9 +190,14 @@ func gone(err error) bool {
 func (f *finder) sowProject() {
 	everywhere := !f.set.names.empty() || f.opts.OnSocket != nil
 	var live, floating []cursor
+	aside := f.fixed(f.in.project)
 	for i := range f.set.rules {
 		r := &f.set.rules[i]
-		if r.takesBack || r.base != atProject || r.literalPrefix() == len(r.segs) {
+		switch {
+		case r.takesBack || r.base != atProject || len(r.segs) == 0:
+			continue
+		case r.literalPrefix() == len(r.segs):
+			aside = start(aside, r, 0) // looked up already
 			continue
 		}
 		live = start(live, r, 0)
@@ -201,16 +206,33 @@ func (f *finder) sowProject() {
 		}
 	}
 	if f.inside == "" { // or else all of it is named
-		f.sow(&node{name: f.in.project, follow: true, bare: everywhere, live: live})
+		f.sow(&node{name: f.in.project, follow: true, bare: everywhere, live: live, aside: aside})
 	}
 	for _, root := range f.in.roots {
 		if f.in.within(root) {
 			continue
 		}
 		if _, ok := f.set.MatchPath(f.in.project, root, true, f.in.roots...); !ok {
-			f.sow(&node{name: root, follow: true, optional: true, bare: everywhere, live: floating})
+			f.sow(&node{name: root, follow: true, optional: true, bare: everywhere, live: floating, aside: f.fixed(root)})
 		}
 	}
+}
+
+// fixed gives the cursors of patterns with fixed places in a directory.
+func (f *finder) fixed(dir string) []cursor {
+	var all []cursor
+	for i := range f.set.rules {
+		if r := &f.set.rules[i]; !r.takesBack && r.base == atRoot {
+			all = start(all, r, 0)
+		}
+	}
+	if dir == "/" {
+		return all
+	}
+	for name := range strings.SplitSeq(dir[1:], "/") {
+		all = advance(all, name, false)
+	}
+	return all
 }
 
 // within says whether a root needs no walk of its own.
@@ -218,15 +240,10 @@ func (in *scope) within(root string) bool {
 	if _, ok := below(in.project, root); ok || root == in.project {
 		return true
 	}
-	for i, other := range in.roots {
-		if _, ok := below(other, root); ok {
-			return true
-		}
-		if other == root {
-			return i < slices.Index(in.roots, root)
-		}
-	}
-	return false
+	return slices.ContainsFunc(in.roots, func(other string) bool {
+		_, ok := below(other, root)
+		return ok
+	})
 }
 
 // sowGlobs makes starting points of the fixed places before the first glob.
@@ -242,7 +259,7 @@ func (f *finder) sowGlobs() {
 		at := slices.IndexFunc(globs, func(n *node) bool { return n.name == path })
 		if at < 0 {
 			at = len(globs)
-			globs = append(globs, &node{name: path, follow: true, optional: true})
+			globs = append(globs, &node{name: path, follow: true, optional: true, aside: f.fixed(path)})
 		}
 		globs[at].live = start(globs[at].live, r, prefix)
 	}
@@ -272,6 +289,7 @@ func (f *finder) moveDown(n *node) bool {
 	names := strings.Split(rel, "/")
 	for i, name := range names {
 		n.live = advance(n.live, name, f.onlyLink && i == len(names)-1)
+		n.aside = advance(n.aside, name, false)
 	}
 	n.name, n.optional, n.follow = f.only, true, f.onlyLink
 	n.bare = n.bare && !f.onlyLink
@@ -285,7 +303,7 @@ func (f *finder) enter(n *node) {
 }
 
 func (f *finder) entry(w *worker, n *node, e entry) error {
-	if n.bare && f.set.names.might(e.name) || accepts(n.live, e.name) {
+	if n.bare && f.set.names.might(e.name) || accepts(n.live, e.name) || accepts(n.aside, e.name) {
 		found, err := f.named(w, n, e)
 		if found || err != nil {
 			return err
@@ -295,7 +313,7 @@ func (f *finder) entry(w *worker, n *node, e entry) error {
 	case kindDir:
 		live := advance(n.live, e.name, false)
 		if (n.bare || len(live) > 0) && !f.elsewhere(n, e.name) {
-			w.push(n, &node{name: e.name, bare: n.bare, live: live})
+			w.push(n, &node{name: e.name, bare: n.bare, live: live, aside: advance(n.aside, e.name, false)})
 		}
 	case kindLink:
 		if live := advance(n.live, e.name, true); len(live) > 0 {
