@@ -1,0 +1,302 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/AxeForging/aigate/internal/policy"
+	"github.com/AxeForging/aigate/internal/sandbox"
+	"github.com/AxeForging/aigate/internal/term"
+	"github.com/spf13/cobra"
+)
+
+// runFlags are the flags of `aigate run`.
+type runFlags struct {
+	defaults, dryRun, json, quiet, verbose bool
+}
+
+func newRunCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [flags] -- command [arguments]",
+		Short: "Run a command in the sandbox",
+		Long: `Run a command in the sandbox: the kernel keeps it from reading what deny_read
+names, writing outside of the project, running what deny_exec names, and
+reaching hosts that allow_net does not name.
+
+The exit status is the command's own, or 128+N when signal N ended it; 127 when
+it was not found, 126 when it could not be executed, 1 for aigate's own errors.`,
+		Example: `  aigate run -- claude
+  aigate run -- aider --model claude-3
+  aigate run -- npm test
+  aigate run --dry-run -- npm test      show what would be in place, run nothing
+  aigate run --defaults -- ./untrusted  the built-in policy, no file needed`,
+		Args:                  cobra.ArbitraryArgs,
+		DisableFlagsInUseLine: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			f.verbose, _ = c.Flags().GetBool("verbose")
+			return f.run(args)
+		},
+	}
+	c.Flags().SetInterspersed(false) // what follows the command is the command's
+	c.Flags().BoolVar(&f.defaults, "defaults", false, "use the built-in policy and no file")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing")
+	c.Flags().BoolVar(&f.json, "json", false, "with --dry-run: print policy and plan as JSON")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no banner")
+	return c
+}
+
+// run does it. The returned error carries the exit status.
+func (f *runFlags) run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("no command given: aigate run -- command [arguments]")
+	}
+	t := newTimer(f.verbose)
+	host, err := lookAtCaller()
+	if err != nil {
+		return err
+	}
+	conf, err := f.config(host)
+	if err != nil {
+		return err
+	}
+	t.lap("configuration")
+	pol, err := policy.Resolve(conf, host)
+	if err != nil {
+		return err
+	}
+	t.lap("policy")
+	cmd, err := command(pol, args)
+	if err != nil {
+		return err
+	}
+	plan := pol.Plan()
+	if f.dryRun {
+		return f.print(pol, plan)
+	}
+	engine, bwrap, why, err := chooseEngine(conf.Engine)
+	if err != nil {
+		return err
+	}
+	t.say("engine %s: %s", engine, why)
+	if err := sandbox.Supported(plan); err != nil {
+		return err
+	}
+	for _, w := range pol.Warnings {
+		fmt.Fprintf(os.Stderr, "[aigate] warning: %s\n", w)
+	}
+	if !f.quiet {
+		fmt.Fprintf(os.Stderr, "[aigate] %s\n", pol.Banner())
+	}
+	caller, err := term.Inspect()
+	if err != nil {
+		return err
+	}
+	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage()}
+	status, err := sandbox.Run(plan, cmd, opt)
+	t.total()
+	if err != nil {
+		return runError(err, args[0])
+	}
+	if status != 0 {
+		return exitStatus(status)
+	}
+	return nil
+}
+
+// exitStatus is an error that says nothing more than the number.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// statusError is a message of ours with an exit status other than 1.
+type statusError struct {
+	error
+	status int
+}
+
+// runError gives failures of execve the statuses that shells give.
+func runError(err error, name string) error {
+	switch {
+	case errors.Is(err, sandbox.ErrNotExecuted) && errors.Is(err, fs.ErrNotExist):
+		return statusError{fmt.Errorf("%s: not found inside the sandbox (is it, or its interpreter, in a folder that is hidden or private inside, such as /tmp?)", name), 127}
+	case errors.Is(err, sandbox.ErrNotExecuted):
+		return statusError{fmt.Errorf("%s: %w", name, err), 126}
+	}
+	return fmt.Errorf("the sandbox could not be built, nothing was started: %w", err)
+}
+
+// lookAtCaller gathers what Resolve must know.
+func lookAtCaller() (policy.Host, error) {
+	h := policy.Host{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ()}
+	var buf [4096]byte
+	n, err := syscall.Getcwd(buf[:]) // os.Getwd would believe $PWD, which may lead through a symlink
+	if err != nil {
+		return h, fmt.Errorf("the current folder: %w", err)
+	}
+	h.Dir = string(buf[:n-1])
+	if !strings.HasPrefix(h.Dir, "/") {
+		return h, errors.New("the current folder lies outside of this process's root folder")
+	}
+	home, err := homeDir()
+	if err == nil {
+		if h.Home, err = filepath.EvalSymlinks(home); err != nil {
+			h.Home = ""
+		}
+	}
+	h.Project = policy.FindProject(h.Dir, h.Home)
+	return h, nil
+}
+
+// command finds the program as a shell would, in the PATH that it will have.
+func command(pol *policy.Policy, args []string) (sandbox.Command, error) {
+	cmd := sandbox.Command{Args: args, Env: pol.Env}
+	path, err := lookPath(args[0], pol.Env)
+	if denied := pol.CheckCommand(args[0], path, args[1:]); denied != nil {
+		return cmd, denied
+	}
+	if err != nil {
+		return cmd, err
+	}
+	cmd.Path = path
+	return cmd, nil
+}
+
+// lookPath searches PATH for a name without a slash.
+func lookPath(name string, env []string) (string, error) {
+	if strings.ContainsRune(name, '/') {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		return path, executable(path, name)
+	}
+	dirs := "/usr/local/bin:/usr/bin:/bin"
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			dirs = v
+		}
+	}
+	var last error = statusError{fmt.Errorf("command not found: %s", name), 127}
+	for _, dir := range filepath.SplitList(dirs) {
+		path, err := filepath.Abs(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		switch err := executable(path, name); {
+		case err == nil:
+			return path, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			last = err
+		}
+	}
+	return "", last
+}
+
+func executable(path, name string) error {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return statusError{fmt.Errorf("command not found: %s%w", name, quiet{fs.ErrNotExist}), 127}
+	case err != nil:
+		return statusError{err, 126}
+	case st.IsDir():
+		return statusError{fmt.Errorf("%s: is a directory", name), 126}
+	case syscall.Access(path, 1) != nil:
+		return statusError{fmt.Errorf("%s: permission denied", name), 126}
+	}
+	return nil
+}
+
+// quiet wraps an error that is there to be asked for, not to be read.
+type quiet struct{ error }
+
+func (quiet) Error() string         { return "" }
+func (q quiet) Unwrap() error       { return q.error }
+func (s statusError) Unwrap() error { return s.error }
+
+// chooseEngine takes what the configuration says; auto is bubblewrap where it
+// is installed by root, else native. A bwrap that the user owns is not used: a
+// sandboxed command may have put it there, and it would run outside.
+func chooseEngine(configured string) (e sandbox.Engine, bwrap, why string, err error) {
+	if v := os.Getenv("AIGATE_ENGINE"); v != "" {
+		configured = v
+	}
+	bwrap, found := findBwrap()
+	switch configured {
+	case "native":
+		return sandbox.Native, "", "asked for", nil
+	case "bwrap":
+		if found != nil {
+			return "", "", "", fmt.Errorf("engine bwrap: %w; install bubblewrap (apt install bubblewrap) or set engine: native", found)
+		}
+		return sandbox.Bwrap, bwrap, "asked for, " + bwrap, nil
+	case "", "auto":
+		if found == nil {
+			return sandbox.Bwrap, bwrap, bwrap + " is there", nil
+		}
+		return sandbox.Native, "", found.Error(), nil
+	}
+	return "", "", "", fmt.Errorf("engine %q: auto, bwrap or native", configured)
+}
+
+func findBwrap() (string, error) {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, "bwrap")
+		var st syscall.Stat_t
+		if !filepath.IsAbs(path) || syscall.Stat(path, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+			continue
+		}
+		if st.Uid != 0 || st.Mode&0o022 != 0 {
+			return "", fmt.Errorf("%s could have been changed by others than root", path)
+		}
+		return path, nil
+	}
+	return "", errors.New("no bwrap on the PATH")
+}
+
+// timer prints the stages of a start for --verbose.
+type timer struct {
+	on          bool
+	start, last time.Time
+}
+
+func newTimer(on bool) *timer { now := time.Now(); return &timer{on, now, now} }
+
+func (t *timer) lap(what string) {
+	if t.on {
+		now := time.Now()
+		t.print(what, now.Sub(t.last))
+		t.last = now
+	}
+}
+
+func (t *timer) print(what string, d time.Duration) {
+	fmt.Fprintf(os.Stderr, "[aigate] %-24s %6.2f ms\n", what, float64(d.Microseconds())/1000)
+}
+
+func (t *timer) say(format string, a ...any) {
+	if t.on {
+		fmt.Fprintf(os.Stderr, "[aigate] "+format+"\n", a...)
+		t.last = time.Now()
+	}
+}
+
+func (t *timer) stage() func(string, time.Duration) {
+	if !t.on {
+		return nil
+	}
+	return t.print
+}
+
+func (t *timer) total() {
+	if t.on {
+		t.print("whole run", time.Since(t.start))
+	}
+}

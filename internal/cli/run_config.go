@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/policy"
+	"github.com/AxeForging/aigate/internal/sandbox"
+)
+
+// config gives what both files say together, or the built-in policy.
+func (f *runFlags) config(h policy.Host) (*config.Config, error) {
+	if f.defaults {
+		c := config.Defaults()
+		return &c, nil
+	}
+	if h.Home == "" {
+		return nil, errors.New("no home folder, so no configuration: set HOME, or use `aigate run --defaults -- command`")
+	}
+	global, err := config.Load(filepath.Join(h.Home, ".aigate", "config.yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNotInitialized
+	}
+	if err != nil {
+		return nil, err
+	}
+	project, err := config.LoadProject(filepath.Join(h.Project, ".aigate.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	merged := config.Merge(global, project)
+	return &merged, nil
+}
+
+var errNotInitialized = errors.New("aigate not initialized: run `aigate init` to create ~/.aigate/config.yaml, or use `aigate run --defaults -- command`")
+
+// print shows the plan instead of executing it.
+func (f *runFlags) print(pol *policy.Policy, plan *sandbox.Plan) error {
+	if !f.json {
+		_, err := fmt.Print(plan)
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(struct {
+		Policy *policy.Policy `json:"policy"`
+		Plan   *sandbox.Plan  `json:"plan"`
+	}{pol, plan})
+}

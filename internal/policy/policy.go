@@ -1,0 +1,244 @@
+// Package policy turns what the configuration says into what holds on this
+// machine, for this user, in this project.
+//
+// Resolve looks and changes nothing. Its result is plain data: which files are
+// hidden, which folders may be written, which names are protected, which
+// programs are blocked, what is left of the environment. The same
+// configuration on the same files gives the same policy, and Plan gives the
+// mounts that put it in place.
+package policy
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/sandbox"
+)
+
+// Host is what Resolve is told about the caller.
+type Host struct {
+	UID, GID int
+	Home     string // "" when there is none
+	Dir      string // the current folder, without symlinks
+	Project  string // see FindProject
+	Env      []string
+}
+
+// Entry is a path of the machine and the rule that names it.
+type Entry struct {
+	Path string `json:"path"`
+	Dir  bool   `json:"dir,omitempty"`
+	Rule string `json:"rule"`
+}
+
+// Protected is a path inside a writable folder that stays as it is.
+type Protected struct {
+	Entry
+	// Missing says that nothing is there; View is what will stand there during
+	// the run so that nothing can be put there.
+	Missing bool                `json:"missing,omitempty"`
+	View    sandbox.Placeholder `json:"view,omitempty"`
+	// Through are the folders to make, outermost first, before View can be.
+	Through []string `json:"through,omitempty"`
+}
+
+// Policy is what holds. All paths are absolute and without symlinks, but for
+// Blocked, whose last element may be one.
+type Policy struct {
+	Project   string      `json:"project"`
+	Dir       string      `json:"dir"`
+	Home      string      `json:"home"`
+	Private   []Scratch   `json:"private"`   // folders in memory, empty at the start
+	Shown     []Entry     `json:"shown"`     // read-only exceptions in them
+	Writable  []Entry     `json:"writable"`  // folders and files open for writing
+	Hidden    []Entry     `json:"hidden"`    // read as empty
+	Protected []Protected `json:"protected"` // cannot be changed, made, moved
+	Blocked   []Entry     `json:"blocked"`   // programs; Rule is the denied name
+	Network   Network     `json:"network"`
+	Env       []string    `json:"-"`
+	Removed   []string    `json:"removed_env"` // names taken out of the environment
+	Warnings  []string    `json:"warnings"`
+
+	config      *config.Config
+	host        Host
+	seenSockets []string // met in the project
+	own         []string // aigate's folders that do not exist yet
+}
+
+// Scratch is a private folder.
+type Scratch struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"`
+}
+
+// Network is what allow_net comes to.
+type Network struct {
+	Host  bool     `json:"host"`  // the host's own network
+	Allow []string `json:"allow"` // else only these
+}
+
+// FindProject gives the nearest folder at or above dir that holds
+// .aigate.yaml or .git, but not one above home; without one, dir itself.
+func FindProject(dir, home string) string {
+	for at := dir; ; at = filepath.Dir(at) {
+		if exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml")) {
+			return at
+		}
+		if at == home || at == "/" {
+			return dir
+		}
+	}
+}
+
+// Below says that path is dir or lies in it.
+func below(path, dir string) bool {
+	return path == dir || dir == "/" || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
+}
+
+// Plan orders the mounts that put the policy in place: the host's tree
+// read-only, what is private, what is writable, then inside of that what is
+// pinned, protected and hidden.
+func (p *Policy) Plan() *sandbox.Plan {
+	b := planner{plan: &sandbox.Plan{
+		Dir:        p.Dir,
+		OwnNet:     !p.Network.Host,
+		RootUser:   p.host.UID == 0,
+		PolicyText: p.Text(),
+	}, pinned: map[string]bool{}}
+	b.add(sandbox.Root, "/", "")
+	b.add(sandbox.Dev, "/dev", "")
+	b.add(sandbox.Proc, "/proc", "")
+	for _, s := range p.Private {
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Scratch, Path: s.Path, Mode: s.Mode})
+	}
+	b.add(sandbox.Kit, sandbox.KitDir, "")
+	b.binds(p)
+	b.protect(p)
+	for _, e := range p.Hidden {
+		if e.Dir {
+			b.add(sandbox.Hide, e.Path, e.Rule)
+		} else {
+			b.add(sandbox.Mask, e.Path, e.Rule)
+		}
+	}
+	for _, e := range p.Blocked {
+		b.add(sandbox.Block, e.Path, e.Rule)
+	}
+	return b.plan
+}
+
+type planner struct {
+	plan   *sandbox.Plan
+	pinned map[string]bool
+}
+
+func (b *planner) add(k sandbox.Kind, path, why string) {
+	b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: k, Path: path, Why: why})
+}
+
+// binds adds what is shown and what is writable, outer folders first.
+func (b *planner) binds(p *Policy) {
+	type bind struct {
+		Entry
+		kind sandbox.Kind
+	}
+	var all []bind
+	for _, e := range p.Shown {
+		all = append(all, bind{e, sandbox.Show})
+	}
+	for _, e := range p.Writable {
+		all = append(all, bind{e, sandbox.Bind})
+	}
+	slices.SortStableFunc(all, func(a, c bind) int { return strings.Compare(a.Path, c.Path) })
+	for _, e := range all {
+		mode := uint32(sandbox.ModeFile)
+		if e.Dir {
+			mode = sandbox.ModeDir
+		}
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: e.kind, Path: e.Path, Why: e.Rule, Mode: mode})
+		b.pinned[e.Path] = true
+	}
+}
+
+// protect pins every folder between a writable root and a protected path, so
+// that none can be renamed away and made anew, and then protects the path.
+func (b *planner) protect(p *Policy) {
+	for _, e := range p.Protected {
+		first := e.Path
+		if len(e.Through) > 0 {
+			first = e.Through[0]
+		}
+		b.pin(p, filepath.Dir(first), e.Rule)
+		for _, dir := range e.Through {
+			if !b.pinned[dir] {
+				b.pinned[dir] = true
+				b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Pin, Path: dir, Why: e.Rule, View: sandbox.DirView})
+			}
+		}
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Protect, Path: e.Path, Why: e.Rule, View: e.View})
+	}
+}
+
+func (b *planner) pin(p *Policy, dir, why string) {
+	root := p.writableRoot(dir)
+	if root == "" {
+		return
+	}
+	var chain []string
+	for ; dir != root; dir = filepath.Dir(dir) {
+		if !b.pinned[dir] {
+			b.pinned[dir] = true
+			chain = append(chain, dir)
+		}
+	}
+	slices.Reverse(chain)
+	for _, d := range chain {
+		b.add(sandbox.Pin, d, why)
+	}
+}
+
+// writableRoot gives the innermost writable folder that holds path.
+func (p *Policy) writableRoot(path string) (root string) {
+	for _, w := range p.Writable {
+		if w.Dir && below(path, w.Path) && len(w.Path) > len(root) {
+			root = w.Path
+		}
+	}
+	return root
+}
+
+// visible says whether the payload sees the host's file at path at all.
+func (p *Policy) visible(path string) bool {
+	best, shown := 0, true
+	for _, s := range p.Private {
+		if below(path, s.Path) && len(s.Path) > best {
+			best, shown = len(s.Path), false
+		}
+	}
+	if below(path, "/dev") || below(path, "/proc") {
+		return false
+	}
+	for _, list := range [][]Entry{p.Shown, p.Writable} {
+		for _, e := range list {
+			if below(path, e.Path) && len(e.Path) >= best {
+				best, shown = len(e.Path), true
+			}
+		}
+	}
+	return shown
+}
+
+// Banner is the one line that a run prints.
+func (p *Policy) Banner() string {
+	net := "host network, unrestricted"
+	switch {
+	case !p.Network.Host && len(p.Network.Allow) == 0:
+		net = "no network"
+	case !p.Network.Host:
+		net = fmt.Sprintf("no network yet (%d allow_net rules wait for the gate)", len(p.Network.Allow))
+	}
+	return fmt.Sprintf("sandbox active: %d paths hidden, %d commands blocked, %s", len(p.Hidden), len(p.config.DenyExec), net)
+}

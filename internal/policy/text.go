@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Text is the file that AIGATE_POLICY names: what is denied, in plain words,
+// for the agent to read when something fails.
+func (p *Policy) Text() string {
+	var b strings.Builder
+	line := func(format string, a ...any) { fmt.Fprintf(&b, format+"\n", a...) }
+	line("You run in a sandbox made by aigate. It is a rule, not a fault, when one of these fails.")
+	line("The kernel enforces it; trying other ways does not help. Ask the user to change the rules.")
+	line("")
+	line("Reads as empty, and cannot be written (EROFS):")
+	for _, r := range p.config.DenyRead {
+		line("  %s", r)
+	}
+	line("Can be written: everything below")
+	for _, w := range p.Writable {
+		line("  %s", quoted(w.Path))
+	}
+	for _, s := range p.Private {
+		line("  %s (private, empty at the start, gone at the end)", s.Path)
+	}
+	line("but not (EROFS, EBUSY, or \"could not lock\" from git config):")
+	for _, e := range p.Protected {
+		line("  %s", quoted(e.Path))
+	}
+	line("Everything else is read-only.")
+	line("Commands that are refused:")
+	for _, r := range p.config.DenyExec {
+		line("  %s", r)
+	}
+	switch {
+	case p.Network.Host:
+		line("Network: the host's, unrestricted.")
+	case len(p.Network.Allow) == 0:
+		line("Network: none but loopback.")
+	default:
+		line("Network: none but loopback. (allowed later: %s)", strings.Join(p.Network.Allow, " "))
+	}
+	if len(p.Removed) > 0 {
+		line("Removed from the environment: %s", strings.Join(p.Removed, " "))
+	}
+	return b.String()
+}
+
+func quoted(s string) string {
+	if strings.ContainsAny(s, " \n\t\"'") {
+		return fmt.Sprintf("%q", s)
+	}
+	return s
+}

@@ -1,0 +1,304 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/AxeForging/aigate/internal/nofile"
+	"golang.org/x/sys/unix"
+)
+
+// inward are the parts of a start that both engines' inner sides share.
+type inward struct {
+	sock       int
+	pty        [3]bool // descriptors of the payload that are the pty
+	wantPTY    bool
+	foreground bool
+	scope      bool // Landlock scopes are there
+	dir        string
+	cmd        Command
+}
+
+// handOut appends the end of the setup: a pty where one is wanted, and the
+// message that gives the supervisor the mount namespace and the pty's master.
+func (in *inner) handOut(w inward) {
+	ns := in.setup.open("/proc/self/ns/mnt", unix.O_RDONLY)
+	fds := []reg{ns}
+	if w.wantPTY {
+		fds = append(fds, in.terminal())
+	}
+	in.ready(fds...)
+}
+
+// finish appends what both engines do between "go" and the end: a session of
+// its own (so /dev/tty is never the caller's), rights given up, the payload.
+func (in *inner) finish(w inward, o origin, nested func(*program)) {
+	p := &in.secure
+	p.nregs = in.setup.nregs
+	in.waitGo(p)
+	if w.wantPTY {
+		p.call("make the pty the controlling terminal", unix.SYS_IOCTL, in.slave, unix.TIOCSCTTY, 0)
+		for fd, on := range w.pty {
+			if on {
+				p.call("use the pty", unix.SYS_DUP3, in.slave, fd, 0)
+			}
+		}
+	}
+	if nested != nil {
+		nested(p)
+	}
+	p.dropRights()
+	for _, n := range o.handled {
+		sa := &sigaction{}
+		p.call("reset a signal", unix.SYS_RT_SIGACTION, int(n), ptrArg(p, sa), 0, 8)
+	}
+	// Last, because credentials changed: the kernel forgets the first, and the
+	// maps above could not be written after the second. PID 1 holds a copy of the
+	// supervisor's memory; nobody may look.
+	p.call("tie PID 1 to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	p.call("hide PID 1's memory", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	in.payloadProgram(w, o)
+}
+
+func (in *inner) payloadProgram(w inward, o origin) {
+	p := &in.payload
+	p.nregs = in.setup.nregs
+	p.call("make a process group", unix.SYS_SETPGID, 0, 0)
+	if w.foreground {
+		pid := p.newReg()
+		p.call("getpid", unix.SYS_GETPID).into(pid)
+		group := make([]byte, 4)
+		at := p.bytes(group)
+		p.put(pid, at)
+		p.call("bring the command to the foreground", unix.SYS_IOCTL, in.slave, unix.TIOCSPGRP, at)
+	}
+	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
+	if w.scope {
+		p.scope()
+	}
+	limit := nofile.Original
+	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
+	p.seccomp()
+	mask := o.mask
+	p.call("announce the command", unix.SYS_SENDTO, in.sock, string([]byte{msgPayload}), 1, unix.MSG_NOSIGNAL, 0, 0)
+	p.call("restore the signal mask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, p.bytes(mask[:]), 0, 8)
+	p.call("close what is not the command's", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	p.call("execute "+w.cmd.Path, unix.SYS_EXECVE, w.cmd.Path, p.argv(w.cmd.Args), p.argv(w.cmd.Env))
+}
+
+// inward gathers what the inner side must know.
+func (r *running) inward(sock int) inward {
+	c := r.opt.Caller
+	return inward{
+		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
+		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
+		dir: r.plan.Dir, cmd: r.cmd,
+	}
+}
+
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// startNative forks PID 1 into namespaces of its own.
+func (r *running) startNative() error {
+	ours, theirs, err := sockets()
+	if err != nil {
+		return err
+	}
+	r.sock = ours
+	o, err := signals()
+	if err != nil {
+		return fmt.Errorf("read the signal state: %w", err)
+	}
+	w := r.inward(theirs)
+	in := newInner(theirs)
+	in.nativeSetup(r, w)
+	uid, gid := os.Getuid(), os.Getgid()
+	var nested func(*program)
+	if uid != 0 || gid != 0 {
+		// The kernel makes a devpts only where uid and gid 0 are mapped, and the
+		// payload is to have the caller's own: so it gets a user namespace inside
+		// the one that built the mounts, and owns none of them.
+		nested = func(p *program) {
+			p.call("make the inner user namespace", unix.SYS_UNSHARE, unix.CLONE_NEWUSER)
+			p.maps(uid, 0, gid, 0)
+		}
+	}
+	in.finish(w, o, nested)
+	flags := uintptr(namespaces)
+	if r.plan.OwnNet {
+		flags |= unix.CLONE_NEWNET
+	}
+	r.lap("program prepared")
+	pid, pidfd, err := in.fork(flags)
+	unix.Close(theirs)
+	if err != nil {
+		return &SetupError{Step: "make namespaces", Errno: err.(syscall.Errno)}
+	}
+	r.explain = func() string { return "" }
+	r.kill = func() { unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) }
+	r.wait = func() { waitFor(pid); unix.Close(pidfd) }
+	r.pidfd = pidfd
+	return nil
+}
+
+// waitFor reaps a child of ours.
+func waitFor(pid int) (w unix.WaitStatus) {
+	for {
+		if _, err := unix.Wait4(pid, &w, 0, nil); err != unix.EINTR {
+			return w
+		}
+	}
+}
+
+// nativeSetup prepares everything up to "ready".
+func (in *inner) nativeSetup(r *running, w inward) {
+	p := &in.setup
+	p.stepwise = noOpenat2()
+	p.call("tie PID 1 to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	for fd := range 3 {
+		if from := r.opt.Caller.Descriptor(fd); from >= 0 && from != fd {
+			p.call("pass a descriptor on", unix.SYS_DUP3, from, fd, 0)
+		}
+	}
+	if in.sock > 3 {
+		p.call("close descriptors", unix.SYS_CLOSE_RANGE, 3, in.sock-1, 0)
+	}
+	p.call("close descriptors", unix.SYS_CLOSE_RANGE, in.sock+1, int(^uint32(0)), 0)
+	p.call("make a session", unix.SYS_SETSID)
+	p.maps(0, os.Getuid(), 0, os.Getgid())
+	if r.plan.OwnNet {
+		p.loopback()
+	}
+	mask := p.newReg()
+	p.call("umask", unix.SYS_UMASK, 0).into(mask)
+	p.mounts(r.plan)
+	p.call("umask", unix.SYS_UMASK, mask)
+	in.handOut(w)
+}
+
+// noOpenat2 says that openat2(2) is refused, as it is inside another aigate.
+func noOpenat2() bool {
+	fd, err := unix.Openat2(unix.AT_FDCWD, "/", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+	if err != nil {
+		return errors.Is(err, unix.ENOSYS)
+	}
+	unix.Close(fd)
+	return false
+}
+
+// Descriptors that bwrap passes through to the stage.
+const (
+	stageSock = 3 + iota
+	stageIn
+	stageOut
+	stageErr
+	stageExe
+	stageArgs
+)
+
+// bwrapArgs turns the plan into bubblewrap's arguments. Masks and protections
+// are added from outside afterwards: bwrap's own cost grows with the square of
+// their number.
+func bwrapArgs(plan *Plan) []string {
+	a := []string{"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"}
+	if plan.OwnNet {
+		a = append(a, "--unshare-net")
+	}
+	for _, s := range plan.Steps {
+		switch s.Kind {
+		case Root:
+			a = append(a, "--ro-bind", s.Path, s.Path)
+		case Dev:
+			a = append(a, "--dev", s.Path)
+		case Proc:
+			a = append(a, "--proc", s.Path)
+		case Scratch:
+			a = append(a, "--perms", strconv.FormatUint(uint64(s.Mode), 8), "--tmpfs", s.Path)
+		case Kit:
+			a = append(a, "--dir", s.Path)
+		case Bind:
+			a = append(a, "--bind", s.Path, s.Path)
+		case Show:
+			a = append(a, "--ro-bind", s.Path, s.Path)
+		}
+	}
+	return append(a, "--chdir", "/")
+}
+
+// startBwrap lets bubblewrap make the namespaces and start aigate's inner stage
+// as PID 1.
+func (r *running) startBwrap() error {
+	ours, theirs, err := sockets()
+	if err != nil {
+		return err
+	}
+	r.sock = ours
+	exe, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("open aigate's own program: %w", err)
+	}
+	defer exe.Close()
+	args, err := inMemory("bwrap-args", strings.Join(bwrapArgs(r.plan), "\x00")+"\x00")
+	if err != nil {
+		return err
+	}
+	defer args.Close()
+	sock := os.NewFile(uintptr(theirs), "sock")
+	defer sock.Close()
+	var said bytes.Buffer
+	f := r.descriptors()
+	c := exec.Command(r.opt.Bwrap, append([]string{"--args", strconv.Itoa(stageArgs), "--", "/proc/self/fd/" + strconv.Itoa(stageExe)}, stageCommand(r.inward(stageSock))...)...)
+	c.ExtraFiles = []*os.File{sock, f[0], f[1], f[2], exe, args}
+	c.Env = r.cmd.Env
+	c.Stderr = &said
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	r.lap("program prepared")
+	if err := c.Start(); err != nil {
+		return fmt.Errorf("start bubblewrap: %w", err)
+	}
+	waited := false
+	r.wait = func() {
+		if !waited {
+			waited = true
+			c.Wait()
+		}
+	}
+	r.explain = func() string { r.wait(); return strings.TrimSpace(said.String()) }
+	r.kill = func() { c.Process.Kill() }
+	r.pidfd = -1
+	return nil
+}
+
+// descriptors are what the stage gets as 0, 1 and 2.
+func (r *running) descriptors() (out [3]*os.File) {
+	c := r.opt.Caller
+	for fd, f := range []*os.File{c.Stdin(), c.Stdout(), c.Stderr()} {
+		if out[fd] = f; f == nil {
+			out[fd] = os.Stdin // any; the pty replaces it before the payload starts
+		}
+	}
+	return out
+}
+
+// inMemory gives a file that exists in memory alone.
+func inMemory(name, text string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.WriteString(text); err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,191 @@
+package sandbox
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The seccomp filter takes away what no agent needs and every exploit likes.
+// Everything else stays, so that sandboxes inside the sandbox (bwrap, Chromium,
+// codex), debuggers and package managers work: seccomp(2).
+//
+//   - kernel keyrings, which namespaces do not cover
+//   - bpf, perf_event_open, userfaultfd, io_uring: large attack surface; io_uring
+//     also makes sockets that no filter on socket(2) sees
+//   - ioctl TIOCSTI and TIOCLINUX: typing into a terminal
+//   - sockets other than unix, inet, inet6 and netlink: vsock leads to the
+//     hypervisor, packet and alg have a history
+//   - setuid and setgid bits, by every call that can set them: such a file
+//     would lend its owner's rights to others on the host
+//   - calls of other architectures and of x32, but for i386's on amd64, which
+//     gets the same rules
+type rule struct {
+	nr    uint32
+	errno uint32
+	// conds must all hold for the call to fail; none: it always fails.
+	conds []cond
+}
+
+// cond compares the low 32 bits of an argument.
+type cond struct {
+	arg  int
+	mask uint32 // 0: compare the whole value
+	op   condOp
+	val  uint32
+}
+
+type condOp uint8
+
+const (
+	equal   condOp = iota // (arg & mask) == val
+	anyBits               // arg & mask != 0
+	noneOf                // arg is none of the socket families allowed
+)
+
+const (
+	setIDs = 0o6000 // S_ISUID | S_ISGID
+
+	retAllow = unix.SECCOMP_RET_ALLOW
+	retErrno = unix.SECCOMP_RET_ERRNO
+)
+
+// allowedFamilies of socket(2) and socketpair(2).
+var allowedFamilies = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
+
+// table is one architecture's part of the filter.
+type table struct {
+	arch  uint32
+	rules []rule
+}
+
+// assembler collects BPF instructions. Jumps are short: every rule is a block
+// that falls through to the next.
+type assembler struct{ code []unix.SockFilter }
+
+func (a *assembler) add(code uint16, k uint32, jt, jf uint8) {
+	a.code = append(a.code, unix.SockFilter{Code: code, K: k, Jt: jt, Jf: jf})
+}
+
+// Offsets in struct seccomp_data.
+const (
+	offNr   = 0
+	offArch = 4
+	offArgs = 16
+)
+
+const (
+	ldAbs  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	jeq    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	jge    = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	jset   = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	ja     = unix.BPF_JMP | unix.BPF_JA
+	ret    = unix.BPF_RET | unix.BPF_K
+	andK   = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+	x32Bit = 0x40000000
+)
+
+// filter assembles the program for this machine's architectures.
+func filter() []unix.SockFilter {
+	var a assembler
+	for _, t := range tables {
+		var body assembler
+		if t.arch == unix.AUDIT_ARCH_X86_64 {
+			body.add(ldAbs, offNr, 0, 0)
+			body.add(jge, x32Bit, 0, 1)
+			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
+		}
+		for _, r := range t.rules {
+			body.rule(r)
+		}
+		body.add(ret, retAllow, 0, 0)
+		a.add(ldAbs, offArch, 0, 0)
+		a.add(jeq, t.arch, 1, 0)
+		a.add(ja, uint32(len(body.code)), 0, 0)
+		a.code = append(a.code, body.code...)
+	}
+	a.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0) // no other architecture
+	return a.code
+}
+
+func (a *assembler) rule(r rule) {
+	var b assembler
+	for _, c := range r.conds {
+		b.cond(c)
+	}
+	b.add(ret, retErrno|r.errno, 0, 0)
+	// Any condition that does not hold jumps behind the return.
+	for i := range b.code {
+		if b.code[i].Code == ja && b.code[i].K == toEnd {
+			b.code[i].K = uint32(len(b.code) - i - 1)
+		}
+	}
+	a.add(ldAbs, offNr, 0, 0)
+	a.add(jeq, r.nr, 0, uint8(len(b.code)))
+	a.code = append(a.code, b.code...)
+}
+
+// toEnd marks a jump whose length is not known yet.
+const toEnd = ^uint32(0)
+
+func (a *assembler) cond(c cond) {
+	a.add(ldAbs, offArgs+8*uint32(c.arg), 0, 0) // little endian: the low half comes first
+	switch c.op {
+	case equal:
+		if c.mask != 0 {
+			a.add(andK, c.mask, 0, 0)
+		}
+		a.add(jeq, c.val, 1, 0)
+		a.add(ja, toEnd, 0, 0)
+	case anyBits:
+		a.add(jset, c.mask, 1, 0)
+		a.add(ja, toEnd, 0, 0)
+	case noneOf:
+		for _, f := range allowedFamilies {
+			a.add(jeq, f, 0, 1)
+			a.add(ja, toEnd, 0, 0)
+		}
+	}
+}
+
+// numbers are the call numbers of one architecture that the rules need; 0
+// means that the architecture has no such call.
+type numbers struct {
+	never                               []uint32 // fail with EPERM
+	absent                              []uint32 // fail with ENOSYS: programs know what to do instead
+	ioctl, socket, socketpair           uint32
+	open, creat, openat, mknod, mknodat uint32
+	chmod, fchmod, fchmodat, fchmodat2  uint32
+}
+
+func rules(n numbers) []rule {
+	var out []rule
+	add := func(nr uint32, errno syscall.Errno, conds ...cond) {
+		if nr != 0 {
+			out = append(out, rule{nr, uint32(errno), conds})
+		}
+	}
+	for _, nr := range n.never {
+		add(nr, unix.EPERM)
+	}
+	for _, nr := range n.absent {
+		add(nr, unix.ENOSYS)
+	}
+	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCSTI})
+	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCLINUX})
+	add(n.socket, unix.EAFNOSUPPORT, cond{arg: 0, op: noneOf})
+	add(n.socketpair, unix.EAFNOSUPPORT, cond{arg: 0, op: noneOf})
+	mode := func(arg int) cond { return cond{arg: arg, op: anyBits, mask: setIDs} }
+	add(n.chmod, unix.EPERM, mode(1))
+	add(n.fchmod, unix.EPERM, mode(1))
+	add(n.fchmodat, unix.EPERM, mode(2))
+	add(n.fchmodat2, unix.EPERM, mode(2))
+	add(n.creat, unix.EPERM, mode(1))
+	add(n.mknod, unix.EPERM, mode(1))
+	add(n.mknodat, unix.EPERM, mode(2))
+	// Without O_CREAT or O_TMPFILE the mode is whatever the register held.
+	const makes = unix.O_CREAT | (unix.O_TMPFILE &^ unix.O_DIRECTORY)
+	add(n.open, unix.EPERM, cond{arg: 1, op: anyBits, mask: makes}, mode(2))
+	add(n.openat, unix.EPERM, cond{arg: 2, op: anyBits, mask: makes}, mode(3))
+	return out
+}

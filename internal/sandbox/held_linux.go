@@ -1,0 +1,245 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A protected name that does not exist (".aigate.yaml", ".git/hooks") can only
+// be kept from coming into being by something to mount over. So a run makes a
+// placeholder and takes it away at its end: a socket for a file, because git
+// takes no notice of sockets, a folder for a folder. Their modes mark them as
+// ours, so another run, or the next one after a crash of the machine, knows
+// them. Runs that share a folder share its placeholders: each holds a lock on
+// the folder, and only who is alone with it removes them.
+const (
+	placeholderSocket = unix.S_IFSOCK         // mode 0
+	placeholderDir    = unix.S_IFDIR | 0o1700 // sticky: nobody makes such a folder,
+	placeholderFile   = unix.S_IFREG | 0o1444 // or such a file, by hand
+)
+
+// IsPlaceholder says whether a file of this mode (st_mode) is one that a run
+// put there.
+func IsPlaceholder(mode uint32) bool {
+	return mode == placeholderSocket || mode == placeholderDir || mode == placeholderFile
+}
+
+// held are the placeholders of one run.
+type held struct {
+	mu      sync.Mutex
+	entries []heldEntry
+	dirs    map[string]*os.File // locked parents
+	janitor int                 // pid, 0 without
+	timer   *time.Timer
+	done    bool
+	alive   *os.File // write end of the pipe whose closing tells the janitor
+}
+
+type heldEntry struct {
+	parent *os.File
+	name   string
+	dir    bool
+	inode  uint64
+}
+
+// janitorDelay is how long a run lasts before a process is spent on cleaning
+// up after a supervisor that is killed. One that is killed sooner leaves its
+// placeholders to the next run.
+const janitorDelay = 20 * time.Millisecond
+
+// hold makes the placeholders of a plan.
+func hold(plan *Plan) (*held, error) {
+	h := &held{dirs: map[string]*os.File{}}
+	for _, s := range plan.Steps {
+		if s.View == NoPlaceholder {
+			continue
+		}
+		if err := h.add(s); err != nil {
+			h.release()
+			return h, fmt.Errorf("keep %s from being created: %w", s.Path, err)
+		}
+	}
+	return h, nil
+}
+
+func (h *held) add(s Step) error {
+	parent, name := filepath.Dir(s.Path), filepath.Base(s.Path)
+	dir, err := h.lock(parent)
+	if err != nil {
+		return err
+	}
+	fd := int(dir.Fd())
+	e := heldEntry{parent: dir, name: name, dir: s.View == DirView}
+	want, err := create(fd, name, s.View)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode != want {
+		return errors.New("somebody made it just now; start again")
+	}
+	e.inode = st.Ino
+	h.entries = append(h.entries, e)
+	return nil
+}
+
+// create makes one placeholder, and says what mode it has. Where another
+// program of the host may read it meanwhile, it is a file that holds nothing.
+func create(dir int, name string, view Placeholder) (mode uint32, err error) {
+	switch view {
+	case DirView:
+		if err = unix.Mkdirat(dir, name, 0o700); err == nil {
+			err = unix.Fchmodat(dir, name, 0o1700, 0)
+		}
+		return placeholderDir, err
+	case SocketView:
+		return placeholderSocket, unix.Mknodat(dir, name, unix.S_IFSOCK, 0)
+	}
+	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
+	if err != nil {
+		return placeholderFile, err
+	}
+	defer unix.Close(fd)
+	if view == JSONView {
+		if _, err := unix.Write(fd, []byte("{}\n")); err != nil {
+			return placeholderFile, err
+		}
+	}
+	return placeholderFile, unix.Fchmod(fd, 0o1444)
+}
+
+// lock opens a folder and locks it, shared with other runs.
+func (h *held) lock(path string) (*os.File, error) {
+	if d := h.dirs[path]; d != nil {
+		return d, nil
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := os.NewFile(uintptr(fd), path)
+	for {
+		if err = unix.Flock(fd, unix.LOCK_SH); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	h.dirs[path] = d
+	return d, nil
+}
+
+// release removes what this run made, unless another run still needs it.
+func (h *held) release() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	h.done = true
+	if h.janitor != 0 {
+		unix.Kill(h.janitor, unix.SIGKILL)
+		waitFor(h.janitor)
+		h.alive.Close()
+	}
+	for i := len(h.entries) - 1; i >= 0; i-- {
+		h.entries[i].remove()
+	}
+	for _, d := range h.dirs {
+		d.Close()
+	}
+	h.entries, h.dirs = nil, nil
+}
+
+func (e heldEntry) remove() {
+	fd := int(e.parent.Fd())
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	var st unix.Stat_t
+	if unix.Fstatat(fd, e.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Ino != e.inode || !IsPlaceholder(st.Mode) {
+		return
+	}
+	if !e.dir {
+		unix.Unlinkat(fd, e.name, 0)
+		return
+	}
+	if unix.Unlinkat(fd, e.name, unix.AT_REMOVEDIR) != nil {
+		unix.Fchmodat(fd, e.name, 0o755, 0) // something was put in: it stays, as an ordinary folder
+	}
+}
+
+// guard sees to it that the placeholders go even when the supervisor is killed.
+func (h *held) guard(r *running) {
+	if len(h.entries) == 0 {
+		return
+	}
+	h.timer = time.AfterFunc(janitorDelay, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if !h.done {
+			h.startJanitor(r.pidfd)
+		}
+	})
+}
+
+// startJanitor forks a process that waits for the supervisor's end, then for
+// PID 1's, and then removes the placeholders. Failing to start it weakens
+// nothing: the next run in this folder does its work.
+func (h *held) startJanitor(pidfd int) {
+	var pipe [2]int
+	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
+		return
+	}
+	in := newInner(-1)
+	in.only = true
+	p := &in.setup
+	p.call("setsid", unix.SYS_SETSID)
+	p.call("close", unix.SYS_CLOSE, pipe[1])
+	p.call("wait for the supervisor", unix.SYS_READ, pipe[0], p.bytes(make([]byte, 8)), 1)
+	if pidfd >= 0 {
+		poll := &unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}
+		p.call("wait for PID 1", unix.SYS_PPOLL, ptrArg(p, poll), 1, 0, 0, 0)
+	}
+	for i := len(h.entries) - 1; i >= 0; i-- {
+		h.entries[i].removeBy(p)
+	}
+	pid, fd, err := in.fork(0)
+	unix.Close(pipe[0])
+	if err != nil {
+		unix.Close(pipe[1])
+		return
+	}
+	unix.Close(fd)
+	h.janitor = pid
+	h.alive = os.NewFile(uintptr(pipe[1]), "alive")
+}
+
+func (e heldEntry) removeBy(p *program) {
+	dir := int(e.parent.Fd())
+	p.call("lock", unix.SYS_FLOCK, dir, unix.LOCK_EX|unix.LOCK_NB).unless(3, unix.EWOULDBLOCK)
+	st := &unix.Stat_t{}
+	p.call("stat", sysFstatat, dir, e.name, ptrArg(p, st), unix.AT_SYMLINK_NOFOLLOW).unless(2, unix.ENOENT)
+	p.keep = append(p.keep, st)
+	p.skipUnless(uintptr(unsafe.Pointer(&st.Ino)), e.inode, 1)
+	flags := 0
+	if e.dir {
+		flags = unix.AT_REMOVEDIR
+	}
+	p.call("remove", unix.SYS_UNLINKAT, dir, e.name, flags).unless(0, unix.ENOENT, unix.ENOTEMPTY, unix.EBUSY)
+}

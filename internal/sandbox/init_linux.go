@@ -1,0 +1,256 @@
+package sandbox
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The inner side of a sandbox is PID 1 and the payload that it forks. PID 1 is
+// a forked image of the supervisor (native) or a fresh aigate (bwrap); either
+// way it runs the same three programs and the same loop, in raw system calls:
+//
+//	setup    namespaces and mounts            → tells "ready", hands descriptors out
+//	secure   waits for "go", gives up rights
+//	payload  in a forked child, ends in execve
+//
+// PID 1 then reaps, tells the supervisor of stops and the end, and exits with
+// the payload; the kernel ends whatever else is left (pid_namespaces(7)).
+
+// Messages on the socket between PID 1 and the supervisor (SOCK_SEQPACKET).
+// The first byte says what it is.
+const (
+	msgReady   = 'R' // from PID 1, with descriptors: the plan is in place
+	msgGo      = 'G' // to PID 1: everything else is, too
+	msgPayload = 'P' // from the payload, just before execve; its pid is in the credentials
+	msgStopped = 'S' // from PID 1: u32 wait status; it waits for msgResume
+	msgResume  = 'C' // to PID 1: u8, 1 if the payload gets the terminal
+	msgExited  = 'X' // from PID 1: u32 wait status
+	msgFailed  = 'E' // a step failed: u32 errno, its name
+	msgNoExec  = 'F' // the last step, execve, failed: u32 errno, its name
+)
+
+// inner is everything that the inner side will do, prepared.
+type inner struct {
+	setup, secure, payload program
+	sock                   uintptr // PID 1's end of the socket
+	only                   bool    // run setup alone, then exit: see join
+	slave                  reg     // setup's register with the pty's slave, noReg without
+	buf                    [256]byte
+	status                 uint32
+	fail                   failure
+}
+
+// newInner prepares an inner side that talks over descriptor sock.
+func newInner(sock int) *inner { return &inner{sock: uintptr(sock), slave: noReg} }
+
+// start is what PID 1 does; it does not return.
+//
+//go:nosplit
+//go:norace
+//go:noinline
+func (in *inner) start() {
+	if !in.setup.run(&in.fail) {
+		in.failed(&in.setup, msgFailed)
+	}
+	if in.only {
+		in.exit(0)
+	}
+	in.secure.regs = in.setup.regs
+	if !in.secure.run(&in.fail) {
+		in.failed(&in.secure, msgFailed)
+	}
+	in.payload.regs = in.setup.regs
+	a := [6]uintptr{uintptr(unix.SIGCHLD)}
+	pid, e := rawSyscall(unix.SYS_CLONE, &a)
+	if e != 0 {
+		in.fail.errno, in.fail.step = e, 0
+		in.failed(&in.payload, msgFailed)
+	}
+	if pid == 0 {
+		in.payload.run(&in.fail)
+		kind := byte(msgFailed)
+		if in.fail.step == len(in.payload.steps)-1 {
+			kind = msgNoExec
+		}
+		in.failed(&in.payload, kind)
+	}
+	in.reap(pid)
+}
+
+// failed tells the supervisor which step of p failed, and exits.
+//
+//go:nosplit
+//go:norace
+func (in *inner) failed(p *program, kind byte) {
+	in.buf[0] = kind
+	*(*uint32)(unsafe.Pointer(&in.buf[1])) = uint32(in.fail.errno)
+	name := p.steps[in.fail.step].name
+	n := 5
+	for i := 0; i < len(name) && n < len(in.buf); i++ {
+		in.buf[n] = name[i]
+		n++
+	}
+	in.send(uintptr(n))
+	in.exit(1)
+}
+
+//go:nosplit
+//go:norace
+func (in *inner) send(n uintptr) {
+	a := [6]uintptr{in.sock, uintptr(unsafe.Pointer(&in.buf[0])), n, unix.MSG_NOSIGNAL}
+	rawSyscall(unix.SYS_SENDTO, &a)
+}
+
+//go:nosplit
+//go:norace
+func (in *inner) exit(code uintptr) {
+	for {
+		a := [6]uintptr{code}
+		rawSyscall(unix.SYS_EXIT_GROUP, &a)
+	}
+}
+
+// reap waits for every child until the payload ends. The payload's stops go to
+// the supervisor, whose answer says when it may go on.
+//
+//go:nosplit
+//go:norace
+func (in *inner) reap(payload uintptr) {
+	for {
+		a := [6]uintptr{^uintptr(0), uintptr(unsafe.Pointer(&in.status)), unix.WUNTRACED | unix.WALL}
+		pid, e := rawSyscall(unix.SYS_WAIT4, &a)
+		if e != 0 {
+			in.exit(1)
+		}
+		if pid != payload {
+			continue
+		}
+		stopped := in.status&0xff == 0x7f
+		in.buf[0] = msgExited
+		if stopped {
+			in.buf[0] = msgStopped
+		}
+		*(*uint32)(unsafe.Pointer(&in.buf[1])) = in.status
+		in.send(5)
+		if !stopped {
+			in.exit(0)
+		}
+		in.resume(payload)
+	}
+}
+
+// resume blocks until the supervisor lets the stopped payload go on.
+//
+//go:nosplit
+//go:norace
+func (in *inner) resume(payload uintptr) {
+	a := [6]uintptr{in.sock, uintptr(unsafe.Pointer(&in.buf[0])), 2}
+	n, e := rawSyscall(unix.SYS_RECVFROM, &a)
+	if e != 0 || n != 2 {
+		in.exit(1) // the supervisor is gone
+	}
+	if in.buf[1] == 1 && in.slave != noReg {
+		in.status = uint32(payload)
+		a = [6]uintptr{in.setup.regs[in.slave], unix.TIOCSPGRP, uintptr(unsafe.Pointer(&in.status))}
+		rawSyscall(unix.SYS_IOCTL, &a) // fails only when the payload left its group; then it has its own job control
+	}
+	a = [6]uintptr{-payload, uintptr(unix.SIGCONT)}
+	rawSyscall(unix.SYS_KILL, &a)
+}
+
+// ready appends the message that hands descriptors to the supervisor and the
+// wait for its answer.
+func (in *inner) ready(fds ...reg) {
+	p := &in.setup
+	size := unix.CmsgSpace(4 * len(fds))
+	ctl := make([]byte, size)
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&ctl[0]))
+	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
+	h.SetLen(unix.CmsgLen(4 * len(fds)))
+	at := p.bytes(ctl)
+	for i, r := range fds {
+		p.put(r, at+uintptr(unix.CmsgLen(0)+4*i))
+	}
+	text := []byte{msgReady}
+	iov := &unix.Iovec{Base: &text[0]}
+	iov.SetLen(1)
+	p.keep = append(p.keep, text, iov)
+	m := &unix.Msghdr{Iov: iov, Control: &ctl[0]}
+	m.SetIovlen(1)
+	m.SetControllen(size)
+	p.call("report to the supervisor", unix.SYS_SENDMSG, in.sock, p.at(m, unsafe.Pointer(m)), unix.MSG_NOSIGNAL)
+	for _, r := range fds {
+		p.close(r)
+	}
+}
+
+// waitGo appends the wait for the supervisor's word.
+func (in *inner) waitGo(p *program) {
+	p.call("wait for the supervisor", unix.SYS_RECVFROM, in.sock, p.bytes(make([]byte, 8)), 1, 0, 0, 0).least = 1
+}
+
+// terminal appends what gives the sandbox a pty of its own, in its own devpts,
+// so that ttyname(3) inside is true. The master goes to the supervisor.
+func (in *inner) terminal() (master reg) {
+	p := &in.setup
+	master = p.open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY)
+	zero := new(int32)
+	p.call("unlock the pty", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, p.at(zero, unsafe.Pointer(zero)))
+	in.slave = p.newReg()
+	p.call("open the pty's other side", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).into(in.slave)
+	return master
+}
+
+// origin is the signal state that the payload is to inherit: what the caller
+// gave aigate, not what the Go runtime made of it.
+type origin struct {
+	mask    [8]byte
+	handled []uintptr // signals with a handler of ours
+}
+
+// sigaction as the kernel has it on amd64 and arm64; only the handler matters.
+type sigaction struct{ handler, flags, restorer, mask uintptr }
+
+// signals reads the calling thread's signal state.
+func signals() (o origin, err error) {
+	if _, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, 0, uintptr(unsafe.Pointer(&o.mask)), 8, 0, 0); e != 0 {
+		return o, e
+	}
+	for n := uintptr(1); n <= 64; n++ {
+		var sa sigaction
+		_, _, e := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, n, 0, uintptr(unsafe.Pointer(&sa)), 8, 0, 0)
+		if e == 0 && sa.handler > 1 {
+			o.handled = append(o.handled, n)
+		}
+	}
+	return o, nil
+}
+
+// fork clones the calling thread's process with the given flags and lets the
+// child run fn, which must be nosplit and never return. All signals are blocked
+// in the child, for good unless fn opens them: no Go handler may run there.
+//
+//go:noinline
+//go:norace
+func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
+	runtime.LockOSThread() // PR_SET_PDEATHSIG belongs to the forking thread
+	var fd int32 = -1
+	all := ^uint64(0)
+	var old uint64
+	syscall.ForkLock.Lock()
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	r, _, e := syscall.RawSyscall6(unix.SYS_CLONE, flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&fd)), 0, 0, 0)
+	if e == 0 && r == 0 {
+		in.start()
+	}
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(in)
+	if e != 0 {
+		return 0, -1, e
+	}
+	return int(r), int(fd), nil
+}

@@ -1,0 +1,395 @@
+package sandbox
+
+import (
+	"path"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// stubText is the program that stands where a denied one was. It is a constant:
+// the name it reports is the one it was called by.
+const stubText = `#!/bin/sh
+printf "[aigate] blocked: '%s' is denied by policy\n" "${0##*/}" >&2
+exit 126
+`
+
+// attr is the argument of mount_setattr(2).
+type attr = unix.MountAttr
+
+const (
+	openTreeFlags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
+	moveByFD      = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+)
+
+// relative turns an absolute path of the sandbox into one below the current
+// directory, which is the sandbox's root while it is built.
+func relative(p string) string {
+	if r := strings.TrimLeft(p, "/"); r != "" {
+		return r
+	}
+	return "."
+}
+
+// clone copies the mount tree at an absolute path of the host.
+func (p *program) clone(path string) reg {
+	r := p.newReg()
+	p.call("open "+path, unix.SYS_OPEN_TREE, unix.AT_FDCWD, path, openTreeFlags).into(r)
+	return r
+}
+
+// setattr changes the flags of every mount of a detached tree.
+func (p *program) setattr(what string, tree reg, set uint64) {
+	a := &attr{Attr_set: set}
+	p.call("set mount flags of "+what, unix.SYS_MOUNT_SETATTR, tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
+		p.at(a, unsafe.Pointer(a)), int(unsafe.Sizeof(*a)))
+}
+
+// attach mounts a detached tree at a path of the sandbox.
+func (p *program) attach(tree reg, path string) {
+	p.call("mount "+path, unix.SYS_MOVE_MOUNT, tree, "", unix.AT_FDCWD, relative(path), unix.MOVE_MOUNT_F_EMPTY_PATH)
+	p.close(tree)
+}
+
+// target opens the place of a mount without following a symlink anywhere on
+// the way: between the resolving of the policy and now, another process may
+// have put one there. A path that is gone leaves out the next skip steps; one
+// that leads through a symlink ends the program (ELOOP).
+func (p *program) target(path string, skip int) reg {
+	r := p.newReg()
+	if !p.stepwise {
+		how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+		p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, relative(path), p.at(how, unsafe.Pointer(how)), int(unsafe.Sizeof(*how))).
+			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR)
+		return r
+	}
+	// Inside another aigate openat2 is not to be had: a folder at a time then.
+	// Only the last element may be a symlink.
+	parts := strings.Split(relative(path), "/")
+	p.call("open .", unix.SYS_OPENAT, unix.AT_FDCWD, ".", targetFlags|unix.O_DIRECTORY, 0).into(r)
+	up := p.newReg()
+	for i, part := range parts {
+		left := 1 + 4*(len(parts)-1-i) + skip
+		p.call("keep", unix.SYS_FCNTL, r, unix.F_DUPFD_CLOEXEC, 0).into(up)
+		p.call("close", unix.SYS_CLOSE, r)
+		flags := targetFlags
+		if i < len(parts)-1 {
+			flags |= unix.O_DIRECTORY // of a symlink: ENOTDIR
+		}
+		p.call("open "+path, unix.SYS_OPENAT, up, part, flags, 0).into(r).unless(left, unix.ENOENT)
+		p.call("close", unix.SYS_CLOSE, up)
+	}
+	p.nregs--
+	return r
+}
+
+const targetFlags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// cover mounts a clone of a kit file over path. A path that has vanished needs
+// no cover; when it comes back the watcher sees it.
+func (p *program) cover(path, kit string) {
+	to := p.target(path, 4)
+	tree := p.newReg()
+	p.call("open "+kit, unix.SYS_OPEN_TREE, unix.AT_FDCWD, relative(kit), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).into(tree)
+	p.call("cover "+path, unix.SYS_MOVE_MOUNT, tree, "", to, "", moveByFD)
+	p.close(tree)
+	p.close(to)
+	p.nregs -= 2 // the registers are free again: thousands of masks must fit
+}
+
+// rebind binds path onto itself, with more flags.
+func (p *program) rebind(path string, set uint64) {
+	n := 4
+	if set != 0 {
+		n = 5
+	}
+	to := p.target(path, n)
+	tree := p.newReg()
+	p.call("clone "+path, unix.SYS_OPEN_TREE, to, "", openTreeFlags|unix.AT_EMPTY_PATH).into(tree)
+	if set != 0 {
+		p.setattr(path, tree, set)
+	}
+	p.call("bind "+path, unix.SYS_MOVE_MOUNT, tree, "", to, "", moveByFD)
+	p.close(tree)
+	p.close(to)
+	p.nregs -= 2
+}
+
+// late appends the steps that need nothing but a finished tree around them:
+// both engines run this code, native before it enters the new root, bwrap from
+// outside, and the watcher for what appears later.
+func (p *program) late(s Step) {
+	switch s.Kind {
+	case Pin:
+		p.rebind(s.Path, 0)
+	case Protect:
+		switch s.View {
+		case NoPlaceholder:
+			p.rebind(s.Path, unix.MOUNT_ATTR_RDONLY)
+		case SocketView:
+			p.cover(s.Path, kitSocket)
+		case FileView:
+			p.cover(s.Path, kitEmpty)
+		case JSONView:
+			p.cover(s.Path, kitJSON)
+		case DirView:
+			p.cover(s.Path, kitVoid)
+		}
+	case Mask:
+		p.cover(s.Path, kitEmpty)
+	case Hide:
+		p.cover(s.Path, kitVoid)
+	case Block:
+		p.cover(s.Path, kitStub)
+	}
+}
+
+// isLate says which kinds late knows.
+func isLate(k Kind) bool { return k >= Pin }
+
+// procGuard covers what a caller who is root could change through the
+// sandbox's own /proc: the kernel guards these files by uid 0 alone, no
+// capability asked. A plain user cannot write them, and for him nothing is
+// mounted here, because a covered /proc keeps nested sandboxes from mounting
+// theirs.
+func (p *program) procGuard() {
+	for _, f := range []string{"sys", "irq", "bus", "fs", "acpi", "scsi", "sysrq-trigger", "latency_stats", "timer_list"} {
+		p.rebind("/proc/"+f, unix.MOUNT_ATTR_RDONLY)
+	}
+}
+
+// share makes the finished tree shared among its own copies (and nobody
+// else's): a mount namespace that the payload makes for itself becomes a slave
+// of it and receives the masks that come later.
+func (p *program) share() {
+	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	p.call("make mounts shared", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_SHARED, 0)
+}
+
+// devNodes are the devices a program may expect, as in bubblewrap and Docker.
+var devNodes = []string{"null", "zero", "full", "random", "urandom", "tty"}
+
+var devLinks = [][2]string{
+	{"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
+	{"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+	{"pts/ptmx", "/dev/ptmx"},
+}
+
+const plainAttr = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
+
+// stage is where native builds: a tmpfs over the old tree's /tmp whose
+// sub-folders become /tmp, /run, /dev and the kit of the new root.
+const stage = "/tmp"
+
+// mounts turns the plan into system calls for the native engine. They run
+// with all capabilities of the sandbox's own user namespace and end with the
+// new root in place and the old one gone.
+func (p *program) mounts(plan *Plan) {
+	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	trees := p.cloneSources(plan)
+	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
+	b := builder{program: p, plan: plan, trees: trees}
+	for i := range plan.Steps {
+		b.step(i)
+	}
+	if plan.RootUser {
+		p.procGuard()
+	}
+	p.call("pivot_root", unix.SYS_PIVOT_ROOT, ".", ".")
+	p.call("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
+	p.call("chdir /", unix.SYS_CHDIR, "/")
+	p.share()
+}
+
+// cloneSources takes copies of everything that comes from the host, before
+// anything is mounted that could lie over it.
+func (p *program) cloneSources(plan *Plan) map[string]reg {
+	trees := map[string]reg{}
+	for _, s := range plan.Steps {
+		switch s.Kind {
+		case Root, Bind, Show:
+			trees[s.Path] = p.clone(s.Path)
+		case Dev:
+			for _, d := range devNodes {
+				trees["/dev/"+d] = p.clone("/dev/" + d)
+			}
+		}
+	}
+	return trees
+}
+
+type builder struct {
+	*program
+	plan    *Plan
+	trees   map[string]reg
+	folders int
+}
+
+// folder makes a folder of the stage and gives a detached mount of it.
+func (b *builder) folder(mode uint32) (path string, tree reg) {
+	path = stage + "/" + string(rune('a'+b.folders))
+	b.folders++
+	b.call("mkdir "+path, unix.SYS_MKDIRAT, unix.AT_FDCWD, path, int(mode))
+	return path, b.clone(path)
+}
+
+func (b *builder) step(i int) {
+	s := b.plan.Steps[i]
+	switch s.Kind {
+	case Root:
+		b.root(s)
+	case Dev:
+		b.dev()
+	case Proc:
+		b.call("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	case Scratch:
+		b.mountPoint(i, true)
+		_, tree := b.folder(s.Mode)
+		b.attach(tree, s.Path)
+	case Kit:
+		b.kit()
+	case Bind, Show:
+		set := uint64(plainAttr)
+		if s.Kind == Show {
+			set |= unix.MOUNT_ATTR_RDONLY
+		}
+		b.mountPoint(i, s.Mode == ModeDir)
+		b.setattr(s.Path, b.trees[s.Path], set)
+		b.attach(b.trees[s.Path], s.Path)
+	default:
+		b.late(s)
+	}
+}
+
+func (b *builder) root(s Step) {
+	b.setattr("/", b.trees[s.Path], plainAttr|unix.MOUNT_ATTR_RDONLY)
+	b.call("mkdir root", unix.SYS_MKDIRAT, unix.AT_FDCWD, stage+"/root", 0o755)
+	b.call("mount the new root", unix.SYS_MOVE_MOUNT, b.trees[s.Path], "", unix.AT_FDCWD, stage+"/root", unix.MOVE_MOUNT_F_EMPTY_PATH)
+	b.close(b.trees[s.Path])
+	b.call("enter the new root", unix.SYS_CHDIR, stage+"/root")
+}
+
+// mountPoint makes the path of step i where it lies in a scratch folder that an
+// earlier step emptied.
+func (b *builder) mountPoint(i int, dir bool) {
+	s := b.plan.Steps[i]
+	top := scratchAbove(b.plan.Steps[:i], s.Path)
+	if top == "" {
+		return
+	}
+	rest := strings.Split(strings.TrimPrefix(s.Path, top+"/"), "/")
+	at := top
+	for n, part := range rest {
+		at += "/" + part
+		if n == len(rest)-1 && !dir {
+			f := b.newReg()
+			b.call("create "+at, unix.SYS_OPENAT, unix.AT_FDCWD, relative(at), unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o444).into(f)
+			b.close(f)
+			return
+		}
+		b.call("mkdir "+at, unix.SYS_MKDIRAT, unix.AT_FDCWD, relative(at), 0o755).unless(0, unix.EEXIST)
+	}
+}
+
+// scratchAbove gives the innermost private folder that holds path.
+func scratchAbove(steps []Step, path string) (top string) {
+	for _, s := range steps {
+		if s.Kind == Scratch && len(s.Path) > len(top) && strings.HasPrefix(path, s.Path+"/") {
+			top = s.Path
+		}
+	}
+	return top
+}
+
+func (b *builder) dev() {
+	_, tree := b.folder(0o755)
+	b.attach(tree, "/dev")
+	for _, d := range devNodes {
+		f := b.newReg()
+		b.call("create /dev/"+d, unix.SYS_OPENAT, unix.AT_FDCWD, "dev/"+d, unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o600).into(f)
+		b.close(f)
+		b.attach(b.trees["/dev/"+d], "/dev/"+d)
+	}
+	for _, l := range devLinks {
+		b.call("symlink "+l[1], unix.SYS_SYMLINKAT, l[0], unix.AT_FDCWD, relative(l[1]))
+	}
+	for _, d := range []string{"pts", "shm"} {
+		b.call("mkdir /dev/"+d, unix.SYS_MKDIRAT, unix.AT_FDCWD, "dev/"+d, 0o755)
+	}
+	b.call("chmod /dev/shm", unix.SYS_FCHMODAT, unix.AT_FDCWD, "dev/shm", 0o1777)
+	b.call("mount /dev/pts", unix.SYS_MOUNT, "devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+}
+
+// kitFile is a file of the kit: its name, contents and mode.
+type kitFile struct {
+	path, text string
+	mode       uint32
+}
+
+func kitFiles(plan *Plan) []kitFile {
+	return []kitFile{
+		{kitEmpty, "", 0o444},
+		{kitJSON, "{}\n", 0o444},
+		{kitStub, stubText, 0o555},
+		{PolicyFile, plan.PolicyText, 0o444},
+	}
+}
+
+// kit makes the folder in the stage and shows it, read-only, at its place.
+func (b *builder) kit() {
+	dir, tree := b.folder(0o755)
+	b.kitInto(dir, b.plan)
+	b.setattr(KitDir, tree, plainAttr|unix.MOUNT_ATTR_RDONLY)
+	b.call("mkdir "+KitDir, unix.SYS_MKDIRAT, unix.AT_FDCWD, relative(KitDir), 0o755)
+	b.attach(tree, KitDir)
+}
+
+// kitInto fills an empty folder with the files of the kit.
+func (p *program) kitInto(dir string, plan *Plan) {
+	for _, f := range kitFiles(plan) {
+		fd := p.newReg()
+		p.call("create "+f.path, unix.SYS_OPENAT, unix.AT_FDCWD, dir+"/"+path.Base(f.path), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, int(f.mode)).into(fd)
+		if f.text != "" {
+			p.call("write "+f.path, unix.SYS_WRITE, fd, f.text, len(f.text)).least = uintptr(len(f.text))
+		}
+		p.close(fd)
+	}
+	p.call("mkdir "+kitVoid, unix.SYS_MKDIRAT, unix.AT_FDCWD, dir+"/"+path.Base(kitVoid), 0o555)
+	p.call("mknod "+kitSocket, unix.SYS_MKNODAT, unix.AT_FDCWD, dir+"/"+path.Base(kitSocket), unix.S_IFSOCK, 0)
+}
+
+// idMap maps one id of the parent namespace.
+func idMap(inside, outside int) string { return itoa(inside) + " " + itoa(outside) + " 1\n" }
+
+// maps writes the calling process's id maps. user_namespaces(7): one's own
+// effective id may be mapped without a privilege, the group's once setgroups
+// is denied.
+func (p *program) maps(uid, outsideUID, gid, outsideGID int) {
+	p.write("/proc/self/setgroups", "deny")
+	p.write("/proc/self/uid_map", idMap(uid, outsideUID))
+	p.write("/proc/self/gid_map", idMap(gid, outsideGID))
+}
+
+func itoa(n int) string {
+	var b [20]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return string(b[i:])
+		}
+	}
+}
+
+// loopback brings lo up, as only the owner of the network namespace can.
+func (p *program) loopback() {
+	s := p.newReg()
+	p.call("make a socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).into(s)
+	var ifr [40]byte
+	copy(ifr[:], "lo")
+	*(*uint16)(unsafe.Pointer(&ifr[16])) = unix.IFF_UP | unix.IFF_RUNNING
+	p.call("bring the loopback device up", unix.SYS_IOCTL, s, unix.SIOCSIFFLAGS, p.bytes(ifr[:]))
+	p.close(s)
+}

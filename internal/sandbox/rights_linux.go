@@ -1,0 +1,66 @@
+package sandbox
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// lastCap is more than any kernel has; dropping an unknown one is EINVAL.
+const lastCap = 63
+
+// dropRights appends the surrender of every capability, now and for all
+// programs that are ever executed: capabilities(7), prctl(2). The bounding set
+// goes too, so that uid 0 regains nothing by execve.
+func (p *program) dropRights() {
+	p.call("clear the ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	for c := 0; c <= lastCap; c++ {
+		// EINVAL: no such capability. EPERM: bwrap has left us without the right to
+		// ask, and without anything to drop.
+		p.call("drop a capability", unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0, 0, 0).unless(lastCap-c, unix.EINVAL, unix.EPERM)
+	}
+	p.call("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	h := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	none := &[2]unix.CapUserData{}
+	p.call("give the capabilities up", unix.SYS_CAPSET, p.at(h, unsafe.Pointer(h)), p.at(none, unsafe.Pointer(none)))
+}
+
+// Landlock, landlock(7): only its scopes are used. A rule on files would forbid
+// every later mount and so break the sandboxes that agents bring themselves.
+const (
+	landlockCreate        = 444 // the same number on every architecture
+	landlockRestrict      = 446
+	landlockVersion       = 1
+	scopeAbstractSockets  = 1
+	scopeSignals          = 2
+	landlockABIWithScopes = 6 // Linux 6.12
+)
+
+type landlockRuleset struct{ fs, net, scoped uint64 }
+
+// landlockABI is the kernel's Landlock version, 0 without Landlock.
+func landlockABI() int {
+	r, _, e := unix.Syscall(landlockCreate, 0, 0, landlockVersion)
+	if e != 0 {
+		return 0
+	}
+	return int(r)
+}
+
+// scope appends the promise that no abstract socket and no process outside of
+// the sandbox can be reached, whatever the namespaces share.
+func (p *program) scope() {
+	r := &landlockRuleset{scoped: scopeAbstractSockets | scopeSignals}
+	fd := p.newReg()
+	p.call("make a Landlock ruleset", landlockCreate, p.at(r, unsafe.Pointer(r)), int(unsafe.Sizeof(*r)), 0).into(fd)
+	p.call("enter the Landlock domain", landlockRestrict, fd, 0)
+	p.close(fd)
+}
+
+// seccomp appends the installation of the filter.
+func (p *program) seccomp() {
+	f := filter()
+	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	p.keep = append(p.keep, f)
+	p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, p.at(prog, unsafe.Pointer(prog)))
+}

@@ -1,0 +1,303 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/AxeForging/aigate/internal/term"
+	"golang.org/x/sys/unix"
+)
+
+// Command is what runs inside. Path is absolute and is executed as it is; no
+// PATH is searched.
+type Command struct {
+	Path string
+	Args []string // Args[0] is the name that the program sees itself called by
+	Env  []string
+}
+
+// Options are what a run needs beside plan and command.
+type Options struct {
+	Engine Engine
+	Bwrap  string // path of bubblewrap, for EngineBwrap
+	// Caller is the caller's terminal and descriptors.
+	Caller *term.Caller
+	// Timing, when set, is told how long each stage of the start took.
+	Timing func(stage string, took time.Duration)
+	// Watch, when set, keeps masking what appears while the payload runs.
+	Watch *Watch
+}
+
+// Engine is a way to execute a plan.
+type Engine string
+
+// The engines of Linux.
+const (
+	Native Engine = "native" // aigate makes the namespaces itself
+	Bwrap  Engine = "bwrap"  // bubblewrap makes them
+)
+
+// ErrNotExecuted is wrapped when the sandbox stood but execve failed; the
+// errno is wrapped too (ENOENT: 127, else 126, as shells do).
+var ErrNotExecuted = errors.New("command not executed")
+
+// Run executes the command under the plan and gives its exit status: the
+// payload's own, or 128+N when signal N ended it. An error means that nothing
+// was started (or, after the start, that the sandbox was ended).
+//
+// It must be called on the main goroutine, locked to its thread: when that
+// thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
+func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
+	runtime.LockOSThread()
+	r := &running{plan: plan, cmd: cmd, opt: opt, clock: time.Now(), master: -1, mntns: -1}
+	defer r.end()
+	if r.held, err = hold(plan); err != nil {
+		return 1, err
+	}
+	r.lap("placeholders")
+	switch opt.Engine {
+	case Native:
+		err = r.startNative()
+	case Bwrap:
+		err = r.startBwrap()
+	default:
+		err = fmt.Errorf("no engine %q on this system", opt.Engine)
+	}
+	if err != nil {
+		return 1, err
+	}
+	if err := r.connect(); err != nil {
+		return 1, err
+	}
+	return r.supervise()
+}
+
+// running is one sandbox, from the supervisor's side.
+type running struct {
+	plan *Plan
+	cmd  Command
+	opt  Options
+	held *held
+
+	sock    int           // our end of the socket to PID 1
+	wait    func()        // waits for PID 1 (and bwrap)
+	kill    func()        // ends PID 1, by whatever holds it
+	explain func() string // what the engine's helper program said, if anything
+	pidfd   int           // of PID 1, or -1
+	master  int           // pty, or -1
+	mntns   int           // the sandbox's mount namespace
+	payload int           // host pid
+	session *term.Session
+	ended   bool
+
+	clock time.Time
+}
+
+// lap reports how long the stage since the last lap took.
+func (r *running) lap(stage string) {
+	if r.opt.Timing != nil {
+		now := time.Now()
+		r.opt.Timing(stage, now.Sub(r.clock))
+		r.clock = now
+	}
+}
+
+// sockets makes the socket pair between supervisor and PID 1. SO_PASSCRED has
+// the kernel translate the senders' pids for us, unix(7).
+func sockets() (ours, theirs int, err error) {
+	sp, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, fmt.Errorf("make a socket pair: %w", err)
+	}
+	if err := unix.SetsockoptInt(sp[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return -1, -1, fmt.Errorf("set SO_PASSCRED: %w", err)
+	}
+	return sp[0], sp[1], nil
+}
+
+// message is one packet from the inside.
+type message struct {
+	kind  byte
+	value uint32 // wait status or errno
+	name  string // the step that failed
+	pid   int    // the sender
+	fds   []int
+}
+
+// receive reads the next message. io.EOF-like: kind 0 when PID 1 is gone.
+func receive(sock int) (m message, err error) {
+	var buf [256]byte
+	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*8))
+	var n, oobn int
+	for {
+		n, oobn, _, _, err = unix.Recvmsg(sock, buf[:], oob, unix.MSG_CMSG_CLOEXEC)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err == unix.ECONNRESET || err == nil && n == 0 {
+		return message{}, nil
+	}
+	if err != nil {
+		return m, fmt.Errorf("read from the sandbox: %w", err)
+	}
+	m.kind = buf[0]
+	if n >= 5 {
+		m.value = binary.NativeEndian.Uint32(buf[1:5])
+		m.name = string(buf[5:n])
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return m, fmt.Errorf("read from the sandbox: %w", err)
+	}
+	for i := range msgs {
+		if c, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
+			m.pid = int(c.Pid)
+		}
+		if fds, err := unix.ParseUnixRights(&msgs[i]); err == nil {
+			m.fds = append(m.fds, fds...)
+		}
+	}
+	return m, nil
+}
+
+// expect reads a message of one kind; any other is the reason of a failure.
+func (r *running) expect(kind byte) (message, error) {
+	m, err := receive(r.sock)
+	if err != nil || m.kind == kind {
+		return m, err
+	}
+	return m, r.failure(m)
+}
+
+// failure turns an unexpected message into the sentence that the user reads.
+func (r *running) failure(m message) error {
+	switch m.kind {
+	case msgFailed:
+		return &SetupError{Step: m.name, Errno: syscall.Errno(m.value)}
+	case msgNoExec:
+		return fmt.Errorf("%w: %w", ErrNotExecuted, syscall.Errno(m.value))
+	case 0:
+		if said := r.explain(); said != "" {
+			return errors.New(said)
+		}
+		return errors.New("the sandbox ended before the command was started")
+	}
+	return fmt.Errorf("unexpected message %q from the sandbox", m.kind)
+}
+
+// SetupError is a system call that failed while the sandbox was built.
+type SetupError struct {
+	Step  string
+	Errno syscall.Errno
+}
+
+func (e *SetupError) Error() string { return "cannot " + e.Step + ": " + e.Errno.Error() }
+func (e *SetupError) Unwrap() error { return e.Errno }
+
+// connect takes over from "the mounts are in place" to "the payload runs".
+func (r *running) connect() error {
+	m, err := r.expect(msgReady)
+	if err != nil {
+		return err
+	}
+	if want := 1 + b2i(r.opt.Caller.WantsPTY()); len(m.fds) != want {
+		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
+	}
+	r.mntns = m.fds[0]
+	if r.opt.Caller.WantsPTY() {
+		r.master = m.fds[1]
+		size, modes := r.opt.Caller.Settings()
+		if err := unix.IoctlSetTermios(r.master, unix.TCSETS, &modes); err != nil {
+			return fmt.Errorf("set the pty's modes: %w", err)
+		}
+		if err := unix.IoctlSetWinsize(r.master, unix.TIOCSWINSZ, &size); err != nil {
+			return fmt.Errorf("set the pty's size: %w", err)
+		}
+	}
+	r.lap("namespaces and mounts")
+	if r.opt.Engine == Bwrap {
+		if err := r.finishFromOutside(); err != nil {
+			return err
+		}
+		r.lap("mounts from outside")
+	}
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("start the command: %w", err)
+	}
+	if m, err = r.expect(msgPayload); err != nil {
+		return err
+	}
+	r.payload = m.pid
+	var master *os.File
+	if r.master >= 0 {
+		master = os.NewFile(uintptr(r.master), "pty")
+	}
+	r.session, err = r.opt.Caller.Start(master, r.payload)
+	r.lap("command started")
+	return err
+}
+
+// supervise follows the payload to its end.
+func (r *running) supervise() (int, error) {
+	r.held.guard(r)
+	if r.opt.Watch != nil {
+		r.opt.Watch.start(r)
+	}
+	for {
+		m, err := receive(r.sock)
+		if err != nil {
+			return 1, err
+		}
+		switch m.kind {
+		case msgStopped:
+			fg, err := r.session.Stopped(unix.WaitStatus(m.value).StopSignal())
+			if err != nil {
+				return 1, err
+			}
+			if err := unix.Send(r.sock, []byte{msgResume, byte(b2i(fg))}, unix.MSG_NOSIGNAL); err != nil {
+				return 1, fmt.Errorf("continue the command: %w", err)
+			}
+		case msgExited:
+			return exitStatus(unix.WaitStatus(m.value)), nil
+		case 0:
+			return 128 + int(unix.SIGKILL), errors.New("the sandbox was killed")
+		default:
+			return 1, r.failure(m)
+		}
+	}
+}
+
+func exitStatus(w unix.WaitStatus) int {
+	if w.Signaled() {
+		return 128 + int(w.Signal())
+	}
+	return w.ExitStatus()
+}
+
+// end leaves nothing behind, whatever happened before.
+func (r *running) end() {
+	if r.kill != nil {
+		r.kill()
+		r.wait()
+	}
+	if r.session != nil {
+		r.session.Finish()
+	}
+	if r.opt.Watch != nil {
+		r.opt.Watch.stop()
+	}
+	r.held.release()
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,24 @@
+// Command aigate runs AI coding agents in a sandbox that the kernel enforces.
+package main
+
+import (
+	"os"
+	"runtime"
+
+	"github.com/AxeForging/aigate/internal/cli"
+	"github.com/AxeForging/aigate/internal/sandbox"
+)
+
+// The sandbox ends when the thread that made it does (PR_SET_PDEATHSIG), so
+// main stays on the one thread that lives as long as the process.
+func init() { runtime.LockOSThread() }
+
+// version is set by the linker for releases.
+var version = "dev"
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == sandbox.StageArg {
+		sandbox.Stage(os.Args[2:])
+	}
+	os.Exit(cli.Execute(version))
+}
