@@ -17,13 +17,16 @@ type decoder struct {
 const maxErrors = 20
 
 func (d *decoder) fail(line, col int, msg, hint string) {
-	if len(d.errs) >= maxErrors {
+	if d.enough() {
 		return
 	}
 	source := d.sourceLine(line)
 	col = min(max(col, 1), len([]rune(source))+1)
 	d.errs = append(d.errs, &Error{File: d.file, Line: line, Col: col, Msg: msg, Source: source, Hint: hint})
 }
+
+// enough ends the walk: a file made to hold a hundred thousand mistakes must not cost minutes.
+func (d *decoder) enough() bool { return len(d.errs) >= maxErrors }
 
 func (d *decoder) failAt(n node, msg, hint string) { d.fail(n.line, n.col, msg, hint) }
 
@@ -109,6 +112,9 @@ func (d *decoder) mapping(n node, name string, known []string, visit func(string
 		return
 	}
 	for i, p := range n.pairs {
+		if d.enough() {
+			return
+		}
 		if p.key.kind == other {
 			d.failAt(p.key, "this YAML has no use here", "write plain `key: value` lines")
 			continue
@@ -161,6 +167,9 @@ func (d *decoder) list(n node, key string, take func(node) (string, bool)) []str
 	case list:
 		values = make([]string, 0, len(n.items))
 		for _, item := range n.items {
+			if d.enough() {
+				break
+			}
 			if s, ok := take(item); ok {
 				values = append(values, s)
 			}

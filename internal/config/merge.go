@@ -33,7 +33,7 @@ func Merge(global, project *Config) Config {
 		},
 	}
 	if global.AllowNet != nil || project.AllowNet != nil {
-		out.AllowNet = union(global.AllowNet, project.AllowNet)
+		out.AllowNet = append([]string{}, union(global.AllowNet, project.AllowNet)...) // never nil here
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,19 +14,19 @@ import (
 )
 
 // A node is the little of YAML that a configuration uses, with positions. The decoder and the
-// editor work on nodes alone; only this file knows the YAML library.
+// editor work on nodes alone; only this file knows the YAML library. Its parser takes half a
+// millisecond for the default file, a tenth of a whole start, so quick.go reads the plain files
+// that people write and leaves everything else, mistakes too, to the library.
 type node struct {
 	kind      kind
-	text      string // a scalar's value; what stands there for other
 	quoted    bool
-	lines     bool // a scalar that runs over several lines
-	line, col int  // from 1, col in characters
+	lines     bool   // a scalar that runs over several lines
+	flow      bool   // a list or mapping written in [] or {}
+	line, col int    // from 1, col in characters; for null those of its key
+	text      string // a scalar's value
 
-	items   []node // of a list
-	pairs   []pair // of a mapping
-	flow    bool   // written in [] or {}
-	endLine int    // where a flow list or mapping is closed
-	endCol  int
+	items []node // of a list
+	pairs []pair // of a mapping
 }
 
 type pair struct {
@@ -91,7 +92,11 @@ func (d *decoder) parseFull() (root node) {
 			d.fail(1, 1, "this is not valid YAML", "compare it with the output of `aigate init`")
 		}
 	}()
-	file, err := parser.Parse(lexer.Tokenize(d.src), 0, parser.AllowDuplicateMapKey())
+	tokens := d.tokens()
+	if len(d.errs) > 0 {
+		return node{}
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err)
 		return node{}
@@ -103,10 +108,49 @@ func (d *decoder) parseFull() (root node) {
 			return node{}
 		}
 		if i == 0 && doc.Body != nil {
-			root = fromAST(doc.Body)
+			root = (&tree{lines: strings.Split(d.src, "\n")}).node(doc.Body)
 		}
 	}
 	return root
+}
+
+// The library's parser takes time and memory that grow with the square of the depth, and some of
+// the size. No configuration needs more than this.
+const (
+	maxFullSize  = 128 << 10
+	maxFlowDepth = 8
+	maxIndent    = 64
+)
+
+// tokens gives the tokens of a file that the parser can be trusted with.
+func (d *decoder) tokens() token.Tokens {
+	if len(d.src) > maxFullSize {
+		d.fail(1, 1, fmt.Sprintf("a file of more than %d bytes must keep to plain YAML", maxFullSize),
+			`write one "- entry" or one "key: value" a line`)
+		return nil
+	}
+	tokens := lexer.Tokenize(d.src)
+	depth := 0
+	for _, t := range tokens {
+		column := 0
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			depth++
+		case token.SequenceEndType, token.MappingEndType:
+			depth--
+		case token.SequenceEntryType, token.MappingKeyType:
+			column = t.Position.Column
+		case token.MappingValueType:
+			if column = t.Position.Column; t.Prev != nil {
+				column = t.Prev.Position.Column // the key
+			}
+		}
+		if depth > maxFlowDepth || depth == 0 && column > maxIndent {
+			d.fail(t.Position.Line, t.Position.Column, "this is nested too deep for a configuration", "")
+			return nil
+		}
+	}
+	return tokens
 }
 
 // syntax turns the library's complaint into ours.
@@ -164,49 +208,83 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-func fromAST(n ast.Node) node {
-	at := n.GetToken().Position
-	out := node{line: at.Line, col: at.Column, text: n.GetToken().Value}
+// A tree turns the library's nodes into ours; it holds the lines of the source.
+type tree struct {
+	lines []string
+	line  int    // the one that runes is
+	runes []rune // of a line
+}
+
+func (t *tree) node(n ast.Node) node {
+	out := node{}
+	out.line, out.col = t.place(n.GetToken())
 	switch n := n.(type) {
 	case *ast.NullNode:
 		out.kind = null
 	case *ast.StringNode:
-		out.kind = text
+		out.kind, out.text = text, n.Value
 		out.quoted = n.Token.Type != token.StringType
 		out.lines = strings.Contains(strings.TrimSpace(n.Token.Origin), "\n")
-		out.text = n.Value
 	case *ast.LiteralNode:
 		out.kind, out.quoted, out.lines, out.text = text, true, true, n.Value.Value
 	case *ast.IntegerNode:
-		out.kind = integer
-	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		out.kind = float
+		out.kind, out.text = integer, n.Token.Value
+	case *ast.FloatNode:
+		out.kind, out.text = float, n.Token.Value
+	case *ast.InfinityNode, *ast.NanNode:
+		out.kind, out.text = float, n.GetToken().Value
 	case *ast.BoolNode:
-		out.kind = boolean
+		out.kind, out.text = boolean, n.Token.Value
 	case *ast.SequenceNode:
 		out.kind, out.flow = list, n.IsFlowStyle
 		for _, v := range n.Values {
-			out.items = append(out.items, fromAST(v))
-		}
-		if n.IsFlowStyle && n.End != nil {
-			out.endLine, out.endCol = n.End.Position.Line, n.End.Position.Column
+			out.items = append(out.items, t.node(v))
 		}
 	case *ast.MappingNode:
 		out.kind, out.flow = mapping, n.IsFlowStyle
 		for _, v := range n.Values {
-			out.pairs = append(out.pairs, pair{fromAST(v.Key), fromAST(v.Value)})
+			out.pairs = append(out.pairs, t.pair(v))
 		}
-		if n.IsFlowStyle && n.End != nil {
-			out.endLine, out.endCol = n.End.Position.Line, n.End.Position.Column
-		} else if len(out.pairs) > 0 {
-			out.line, out.col = out.pairs[0].key.line, out.pairs[0].key.col // the token is the colon
+		if !out.flow && len(out.pairs) > 0 { // the token of a block mapping is a colon
+			out.line, out.col = out.pairs[0].key.line, out.pairs[0].key.col
 		}
 	case *ast.MappingValueNode:
-		out.kind = mapping
-		out.pairs = []pair{{fromAST(n.Key), fromAST(n.Value)}}
-		out.line, out.col = out.pairs[0].key.line, out.pairs[0].key.col
+		p := t.pair(n)
+		out.kind, out.pairs, out.line, out.col = mapping, []pair{p}, p.key.line, p.key.col
 	default:
 		out.kind = other
 	}
 	return out
+}
+
+func (t *tree) pair(n *ast.MappingValueNode) pair {
+	p := pair{t.node(n.Key), node{}}
+	if n.Value != nil {
+		p.value = t.node(n.Value)
+	}
+	if p.value.kind == null {
+		p.value.line, p.value.col = p.key.line, p.key.col
+	}
+	return p
+}
+
+// place is where a token stands. The library counts columns wrong where blanks follow a scalar, so
+// the token is looked for in its line.
+func (t *tree) place(tok *token.Token) (line, col int) {
+	at := tok.Position
+	if at.Line < 1 || at.Line > len(t.lines) {
+		return at.Line, at.Column
+	}
+	if t.line != at.Line {
+		t.line, t.runes = at.Line, []rune(t.lines[at.Line-1])
+	}
+	origin, _, _ := strings.Cut(strings.TrimSpace(tok.Origin), "\n")
+	want := []rune(origin)
+	const furthest = 64
+	for c := min(at.Column, len(t.runes)); c > 0 && at.Column-c < furthest; c-- {
+		if rest := t.runes[c-1:]; len(want) > 0 && len(rest) >= len(want) && slices.Equal(rest[:len(want)], want) {
+			return at.Line, c
+		}
+	}
+	return at.Line, at.Column
 }
