@@ -99,14 +99,15 @@ func group(t *testing.T, caller, engine, name string) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts in group %s (%v)", name, err)
 	}
-	root := filepath.Join(place, caller, engine+"-"+name)
+	// Short names: the path of a Unix socket has room for 107 bytes.
+	root := filepath.Join(place, caller, engine[:1], name)
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			s := &story{T: t, caller: caller, engine: engine}
+			s := &story{T: t, caller: caller, engine: engine, script: file}
 			testscript.RunT(s, testscript.Params{
 				Files:               []string{file},
 				WorkdirRoot:         root,
@@ -162,7 +163,8 @@ func prepare() (remove func(), err error) {
 			return remove, err
 		}
 	}
-	if place, err = os.MkdirTemp(parent, "aigate-e2e."); err != nil {
+	place = filepath.Join(parent, fmt.Sprint("aigate-e2e.", os.Getpid()))
+	if err := os.Mkdir(place, 0o755); err != nil {
 		return remove, err
 	}
 	forgetUser := func() {}
@@ -291,7 +293,7 @@ func makeUser() (forget func(), err error) {
 func missingTools() error {
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	packages := map[string]string{
-		"bwrap": "bubblewrap", "busybox": "busybox", "dbus-daemon": "dbus", "dbus-send": "dbus", "debugfs": "e2fsprogs",
+		"bwrap": "bubblewrap", "busybox": "busybox", "curl": "curl", "dbus-daemon": "dbus", "dbus-send": "dbus", "debugfs": "e2fsprogs",
 		"mke2fs": "e2fsprogs", "git": "git", "ip": "iproute2", "keyctl": "keyutils", "losetup": "mount",
 		"ssh-agent": "openssh-client", "useradd": "passwd", "ps": "procps", "socat": "socat", "strace": "strace",
 		"tar": "tar", "tmux": "tmux", "unshare": "util-linux", "nsenter": "util-linux", "/usr/bin/python3": "python3",

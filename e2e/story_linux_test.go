@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,8 @@ type story struct {
 	output  string
 	kept    map[string]string // path → fingerprint, see snapshot
 	running map[string]*background
+	names   map[string]bool // of the environment, see environ
+	script  string          // its file
 }
 
 func (s *story) Run(_ string, f func(testscript.T)) { f(s) }
@@ -51,6 +54,10 @@ func (s *story) setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	mntns, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
 	_ = os.RemoveAll(filepath.Join(s.work, ".tmp"))
 	env.Vars = []string{
 		"WORK=" + s.work,
@@ -62,13 +69,29 @@ func (s *story) setup(env *testscript.Env) error {
 		"TERM=xterm",
 		"AIGATE_ENGINE=" + s.engine,
 		"AIGATE_E2E_ID=" + s.id,
-		"HOST_PIDNS=" + pidns, // attacks that would hurt the host refuse to run in this namespace
+		"HOST_PIDNS=" + pidns, // attacks that would hurt the host refuse to run in these namespaces
+		"HOST_MNTNS=" + mntns,
 		"PYTHONDONTWRITEBYTECODE=1",
 		"NAME=" + strings.ToLower(s.id[:10]), // for things whose names are shared by the whole machine
+	}
+	s.names = map[string]bool{}
+	for _, v := range env.Vars {
+		name, _, _ := strings.Cut(v, "=")
+		s.names[name] = true
+	}
+	text, err := os.ReadFile(s.script)
+	if err != nil {
+		return err
+	}
+	for _, m := range envLine.FindAllSubmatch(text, -1) {
+		s.names[string(m[1])] = true
 	}
 	s.Cleanup(s.leftovers)
 	return nil
 }
+
+// envLine is testscript's own command that sets a variable.
+var envLine = regexp.MustCompile(`(?m)^(?:\[.*\] *)?env (\w+)=`)
 
 func searchPath() string {
 	return filepath.Join(place, "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -88,6 +111,9 @@ func (s *story) condition(cond string) (bool, error) {
 		return err != nil || strings.TrimSpace(string(text)) == "1", nil
 	case "int80": // does this kernel still take 32-bit system calls?
 		return exec.Command(filepath.Join(place, "bin", "attacker"), "int80-getpid").Run() == nil, nil
+	case "corefile": // are core dumps plain files here?
+		text, err := os.ReadFile("/proc/sys/kernel/core_pattern")
+		return err == nil && strings.TrimSpace(string(text)) == "core", nil
 	case "loop": // are there loop devices, which containers lack?
 		_, err := os.Stat("/dev/loop-control")
 		return err == nil, nil
@@ -135,8 +161,7 @@ func controls(script []byte) []byte {
 			if word == "!" || strings.HasPrefix(word, "[") {
 				continue
 			}
-			inside = inside || word == "sandbox" || word == "attack" || word == "exec" && strings.Contains(line, "aigate") ||
-				word == "start" && strings.Contains(line, "aigate run")
+			inside = inside || word == "sandbox" || word == "attack" || strings.Contains(line, "aigate run")
 			break
 		}
 		if !inside {
@@ -156,7 +181,7 @@ func (s *story) project(ts *testscript.TestScript, neg bool, args []string) {
 		dir = ts.MkAbs(args[0])
 	}
 	ts.Check(os.MkdirAll(filepath.Join(dir, "src"), 0o755))
-	ts.Setenv("PROJECT", dir)
+	s.setenv(ts, "PROJECT", dir)
 	for path, text := range map[string]string{
 		filepath.Join(home, ".gitconfig"):      "[user]\n\tname = E2E\n\temail = e2e@example.invalid\n[init]\n\tdefaultBranch = main\n[advice]\n\tdefaultBranchName = false\n",
 		filepath.Join(home, ".bashrc"):         "# the user's own\n",
@@ -192,7 +217,7 @@ func (s *story) putSecret(ts *testscript.TestScript, neg bool, args []string) {
 
 // secretenv NAME puts the secret into the environment of what follows.
 func (s *story) secretEnv(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Setenv(args[0], s.secret)
+	s.setenv(ts, args[0], s.secret)
 }
 
 // outside CMD... runs the attack without the sandbox; it must exit 0 (with ! not 0).
@@ -205,20 +230,28 @@ func (s *story) outside(ts *testscript.TestScript, neg bool, args []string) {
 
 // sandbox CMD... runs CMD inside; the sandbox must start, and CMD exit 0 (with ! not 0).
 func (s *story) sandbox(ts *testscript.TestScript, neg bool, args []string) {
-	s.attack(ts, false, args)
+	s.wantSandbox(ts, s.exec(ts, append([]string{"aigate", "run", "--"}, args...)...))
 	if neg == (s.status == 0) {
 		ts.Fatalf("in the sandbox: exit status %d", s.status)
 	}
 }
 
-// attack CMD... runs CMD inside; the sandbox must start, and CMD may exit as it likes.
+// attack CMD... runs CMD inside; the sandbox must start, and CMD may exit as it likes. An attack would hurt the machine
+// if aigate did nothing, so «attacker inside» runs it only when its namespaces are not those of the tests.
 func (s *story) attack(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("unsupported: ! attack")
 	}
-	stderr := s.exec(ts, append([]string{"aigate", "run", "--"}, args...)...)
+	stderr := s.exec(ts, append([]string{"aigate", "run", "--", "attacker", "inside"}, args...)...)
+	s.wantSandbox(ts, stderr)
+}
+
+func (s *story) wantSandbox(ts *testscript.TestScript, stderr string) {
 	if !strings.Contains(stderr, "[aigate] sandbox active:") {
 		ts.Fatalf("the sandbox did not start (exit status %d)", s.status)
+	}
+	if strings.Contains(s.output, "NOT IN A SANDBOX") {
+		ts.Fatalf("aigate says that the sandbox is active, but it has none")
 	}
 }
 
@@ -259,7 +292,7 @@ func (s *story) exec(ts *testscript.TestScript, args ...string) (stderr string) 
 	ts.Check(err)
 	cmd := exec.CommandContext(ctx, path, args[1:]...)
 	cmd.Args[0] = args[0]
-	cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), s.environ(ts)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = 2 * time.Second

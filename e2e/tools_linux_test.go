@@ -18,10 +18,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// environ is the script's environment. testscript does not hand it out, so a child process is asked.
-func environ(ts *testscript.TestScript) []string {
-	ts.Check(ts.Exec("env", "-0"))
-	return strings.Split(strings.TrimRight(ts.ReadFile("stdout"), "\x00"), "\x00")
+// environ is the script's environment. testscript does not hand it out, only the value of a name, so the names
+// are those that the setup, the commands and the script's own «env» lines set.
+func (s *story) environ(ts *testscript.TestScript) []string {
+	var env []string
+	for name := range s.names {
+		env = append(env, name+"="+ts.Getenv(name))
+	}
+	return append(env, "PWD="+ts.MkAbs("."))
+}
+
+func (s *story) setenv(ts *testscript.TestScript, name, value string) {
+	s.names[name] = true
+	ts.Setenv(name, value)
 }
 
 // snapshot PATH... remembers what is there, for unchanged.
@@ -135,7 +144,7 @@ func (s *story) start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(path, args[2:]...)
 	cmd.Args[0] = args[1]
-	cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), s.environ(ts)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	ts.Check(cmd.Start())
@@ -143,7 +152,7 @@ func (s *story) start(ts *testscript.TestScript, neg bool, args []string) {
 	b := &background{cmd: cmd, done: make(chan struct{})}
 	go func() { _ = cmd.Wait(); close(b.done) }()
 	s.running[name] = b
-	ts.Setenv(name, strconv.Itoa(cmd.Process.Pid))
+	s.setenv(ts, name, strconv.Itoa(cmd.Process.Pid))
 	ts.Defer(func() {
 		if b.alive() {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -113,7 +114,7 @@ func shmDrop(args []string) error {
 }
 
 func mqOpen(name string, flags int) (uintptr, error) {
-	p, err := unix.BytePtrFromString(name)
+	p, err := unix.BytePtrFromString(strings.TrimPrefix(name, "/")) // the C library strips it, too
 	if err != nil {
 		return 0, err
 	}
@@ -152,7 +153,7 @@ func mqGet(args []string) error {
 }
 
 func mqDrop(args []string) error {
-	p, _ := unix.BytePtrFromString(args[0])
+	p, _ := unix.BytePtrFromString(strings.TrimPrefix(args[0], "/"))
 	return call(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)))
 }
 

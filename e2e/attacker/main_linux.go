@@ -5,8 +5,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"sort"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 type attack struct {
@@ -19,6 +22,23 @@ var attacks = map[string]attack{}
 func add(usage string, run func([]string) error) {
 	name, _, _ := strings.Cut(usage, " ")
 	attacks[name] = attack{usage, run}
+}
+
+func init() { add("inside CMD...", inside) }
+
+// inside runs CMD, an attack, but only where it cannot hurt the machine the tests run on.
+func inside(args []string) error {
+	mnt, err := os.Readlink("/proc/self/ns/mnt")
+	if onHost() || err != nil || mnt == os.Getenv("HOST_MNTNS") {
+		fmt.Println("NOT IN A SANDBOX: these are the namespaces of the tests")
+		os.Exit(99)
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(127)
+	}
+	return unix.Exec(path, args, os.Environ())
 }
 
 func main() {

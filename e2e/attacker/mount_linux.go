@@ -82,7 +82,7 @@ func pivot(a []string) error {
 
 // chrootEscape leaves a chroot by the oldest trick there is, and reads FILE from whatever root it comes to.
 func chrootEscape(a []string) error {
-	dir, err := os.MkdirTemp("/tmp", "jail")
+	dir, err := os.MkdirTemp(os.Getenv("JAIL"), "jail")
 	if err != nil {
 		return err
 	}
