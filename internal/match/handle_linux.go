@@ -1,7 +1,6 @@
 package match
 
 import (
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +48,7 @@ func nothing() {}
 func (w *worker) parentFd(n *node) (fd int, name string, done func(), err error) {
 	switch p := n.parent; {
 	case p == nil:
-		return w.approach(n.name)
+		return unix.AT_FDCWD, n.name, nothing, nil
 	case !p.spare:
 		return p.fd, n.name, nothing, nil
 	default:
@@ -60,27 +59,6 @@ func (w *worker) parentFd(n *node) (fd int, name string, done func(), err error)
 		}
 		return p.fd, n.name, w.spare.Unlock, nil
 	}
-}
-
-// approach opens the way to a starting point whose path is too long for one
-// system call, so that the rest of it is not.
-func (w *worker) approach(path string) (fd int, rest string, done func(), err error) {
-	fd, done = unix.AT_FDCWD, nothing
-	for len(path) > pathMax {
-		cut := strings.LastIndexByte(path[:pathMax], '/')
-		if cut <= 0 {
-			return -1, "", nil, unix.ENAMETOOLONG
-		}
-		next, err := retry(func() (int, error) {
-			return unix.Openat(fd, path[:cut], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		})
-		done()
-		if err != nil {
-			return -1, "", nil, err
-		}
-		fd, path, done = next, path[cut+1:], func() { unix.Close(next) }
-	}
-	return fd, path, done, nil
 }
 
 // keep leaves a directory open for its subdirectories, if there are any.

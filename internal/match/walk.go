@@ -107,6 +107,9 @@ func (f *finder) findItself() error {
 	if f.only == "/" {
 		return nil
 	}
+	if len(f.only) > pathMax {
+		return fmt.Errorf("looking for denied files: %.40s...: %w", f.only, syscall.ENAMETOOLONG)
+	}
 	err := f.findPlace(f.only)
 	f.res.Pending = nil // that it is gone again means nothing
 	if info, err := os.Lstat(f.only); err == nil {
