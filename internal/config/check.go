@@ -1,13 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
-	"path"
 	"regexp/syntax"
 	"strconv"
 	"strings"
+
+	"github.com/AxeForging/aigate/internal/match"
 )
 
 // A problem is what is wrong with one value, and what to write instead.
@@ -51,19 +53,34 @@ func checkPattern(s string) *problem {
 	if strings.TrimSpace(s) != s {
 		return wrong("write "+quote(strings.TrimSpace(s)), "the pattern %q begins or ends with a blank", s)
 	}
-	if err := matchCheck(s); err != nil {
-		return wrong("see `aigate help config` for the pattern language", "bad pattern %q: %s", s, err)
+	if plainPattern(s) {
+		return nil
+	}
+	var bad *match.PatternError
+	if err := match.Check(s); errors.As(err, &bad) {
+		return wrong("`aigate help config` shows the pattern language", "the pattern %q %s", s, bad.Reason)
 	}
 	return nil
 }
 
-func matchCheck(s string) error {
-	body := strings.TrimPrefix(s, "!")
-	if strings.Trim(body, "/") == "" {
-		return fmt.Errorf("it names nothing")
+// plainPattern knows the patterns that need no second look, nearly all: match.Check takes as long
+// for the default file as everything else here together.
+func plainPattern(s string) bool {
+	s = strings.TrimPrefix(s, "!")
+	s = strings.TrimPrefix(s, "~/")
+	if s == "" || len(s) > 200 || strings.Contains(s, "**") || strings.Contains(s, "..") {
+		return false
 	}
-	_, err := path.Match(body, "")
-	return err
+	word := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9':
+			word = true
+		case c != '.' && c != '/' && c != '_' && c != '-' && c != '*' && c != ' ':
+			return false
+		}
+	}
+	return word
 }
 
 // checkExec takes a command, by name or path, with the words of a sub-command behind it.

@@ -97,6 +97,9 @@ func Parse(name string, src []byte) (*Config, error) {
 	return c, nil
 }
 
+// bom is the mark that some editors put before UTF-8.
+const bom = "\ufeff"
+
 var errNotRegular = errors.New("not a regular file")
 
 // readFile reads by bare system calls: a FIFO must not hang us, and the runtime's poller is not

@@ -133,3 +133,7 @@ func builtinDenyEnv() []string {
 		"!CLAUDE_CODE_*", "!SENTRY_DSN",
 	}
 }
+
+// BuiltinDenyWrite is the built-in part of deny_write, for callers that treat the user's own
+// rules differently.
+func BuiltinDenyWrite() []string { return builtinDenyWrite() }

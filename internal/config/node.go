@@ -64,7 +64,7 @@ func (d *decoder) parse(src []byte) node {
 
 // setSource keeps the text for error messages, with line ends as the parser counts them right.
 func (d *decoder) setSource(src []byte) bool {
-	s := strings.TrimPrefix(string(src), "\ufeff")
+	s := strings.TrimPrefix(string(src), bom)
 	if strings.Contains(s, "\r") {
 		s = strings.ReplaceAll(s, "\r\n", "\n")
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"reflect"
 	"testing"
+
+	"github.com/AxeForging/aigate/internal/match"
 )
 
 // FuzzQuick holds the quick parser to the full one: what it takes, it takes alike.
@@ -53,4 +55,18 @@ func TestQuickTakesTheDefaultFile(t *testing.T) {
 	if _, ok := quick(defaultFile); !ok {
 		t.Error("the default file is not plain enough for the quick parser")
 	}
+}
+
+// FuzzPlainPattern holds the short cut past match.Check to what that says.
+func FuzzPlainPattern(f *testing.F) {
+	for _, p := range []string{".env", "!.env.*", "~/.ssh/", "*.pem", "/etc/shadow", "a/../b", "**/x", "!~/a b", "x/***", "-", "//a", "~/", "a//b"} {
+		f.Add(p)
+	}
+	f.Fuzz(func(t *testing.T, p string) {
+		if plainPattern(p) {
+			if err := match.Check(p); err != nil {
+				t.Errorf("%q: %v", p, err)
+			}
+		}
+	})
 }
