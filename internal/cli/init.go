@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/AxeForging/aigate/internal/config"
+	"github.com/spf13/cobra"
+)
+
+func newInitCommand() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "Create the default configuration",
+		Long: `Create ~/.aigate/config.yaml with sensible defaults, commented. It does not need
+sudo. A file that is there stays, unless --force is given; what it held is then
+kept beside it as config.yaml.bak.`,
+		Example: `  aigate init
+  aigate init --force`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return initialize(force) },
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "write the file anew, keeping the old one as config.yaml.bak")
+	return c
+}
+
+func initialize(force bool) error {
+	path, err := globalConfig()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // it may have been there, open to others
+		return err
+	}
+	old, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil && !force:
+		return err
+	case !force:
+		return fmt.Errorf("%s exists already; `aigate init --force` writes it anew", path)
+	case err == nil && !bytes.Equal(old, config.DefaultFile()):
+		if err := config.WriteFile(path+".bak", old, 0o600); err != nil {
+			return fmt.Errorf("keep the old file: %w", err)
+		}
+		say("kept the old configuration as %s.bak", path)
+	}
+	if err := config.WriteFile(path, config.DefaultFile(), 0o600); err != nil {
+		return err
+	}
+	say("created %s", path)
+	say("next: `aigate run -- claude`, or any command; `aigate status` shows the rules")
+	return nil
+}

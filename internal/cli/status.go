@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/AxeForging/aigate/internal/config"
+	"github.com/spf13/cobra"
+)
+
+func newStatusCommand() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show the rules that hold here, and where each is from",
+		Long: `Show the rules that a run in this folder would have: the built-in lists, your
+own configuration, and the project's.`,
+		Example: `  aigate status
+  aigate status --json | jq .allow_net`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			s, err := currentStatus()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(s)
+			}
+			s.print()
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "machine readable")
+	return c
+}
+
+// A rule is an entry of a list and where it is from: built-in, global or project.
+type rule struct {
+	Rule string `json:"rule"`
+	From string `json:"from"`
+}
+
+// status is what `status --json` prints.
+type status struct {
+	Files struct {
+		Global  string `json:"global"`
+		Project string `json:"project"` // "" when there is none
+	} `json:"files"`
+	Group      string      `json:"group"`
+	User       string      `json:"user"`
+	DenyRead   []rule      `json:"deny_read"`
+	DenyWrite  []rule      `json:"deny_write"`
+	AllowWrite []rule      `json:"allow_write"`
+	DenyExec   []rule      `json:"deny_exec"`
+	DenyEnv    []rule      `json:"deny_env"`
+	Unlimited  bool        `json:"network_unrestricted"`
+	AllowNet   []rule      `json:"allow_net"` // null when unrestricted
+	Limits     limits      `json:"resource_limits"`
+	Mask       config.Mask `json:"mask_stdout"`
+	Engine     string      `json:"engine"`
+	Network    string      `json:"network"`
+	Loosens    []string    `json:"project_loosens"`
+}
+
+// limits are zero where there is none.
+type limits struct {
+	MaxMemory     int64 `json:"max_memory"`
+	MaxCPUPercent int   `json:"max_cpu_percent"`
+	MaxPids       int   `json:"max_pids"`
+}
+
+func currentStatus() (*status, error) {
+	all, global, project, err := loadBoth()
+	if err != nil {
+		return nil, err
+	}
+	s := &status{Group: all.Group, User: all.User, Limits: limits(all.Limits), Mask: all.Mask}
+	if s.Files.Global, err = globalConfig(); err != nil {
+		return nil, err
+	}
+	if project != nil {
+		if s.Files.Project, err = projectConfig(); err != nil {
+			return nil, err
+		}
+		s.Loosens = config.LoosensBeyond(global, project)
+	} else {
+		project = &config.Config{}
+	}
+	from := func(merged, global, project []string) []rule {
+		out := make([]rule, len(merged))
+		for i, r := range merged {
+			out[i] = rule{r, "built-in"}
+			switch {
+			case slices.Contains(global, r):
+				out[i].From = "global"
+			case slices.Contains(project, r):
+				out[i].From = "project"
+			}
+		}
+		return out
+	}
+	s.DenyRead = from(all.DenyRead, global.DenyRead, project.DenyRead)
+	s.DenyWrite = from(all.DenyWrite, global.DenyWrite, project.DenyWrite)
+	s.AllowWrite = from(all.AllowWrite, global.AllowWrite, project.AllowWrite)
+	s.DenyExec = from(all.DenyExec, global.DenyExec, project.DenyExec)
+	s.DenyEnv = from(all.DenyEnv, global.DenyEnv, project.DenyEnv)
+	if s.Unlimited = all.AllowNet == nil; !s.Unlimited {
+		s.AllowNet = from(all.AllowNet, global.AllowNet, project.AllowNet)
+	}
+	s.Engine, s.Network = orDefault(all.Engine, "auto"), orDefault(all.Network, "gate")
+	return s, nil
+}
+
+func orDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func (s *status) print() {
+	project := s.Files.Project
+	if project == "" {
+		path, _ := projectConfig()
+		project = "none in " + filepath.Dir(path)
+	}
+	fmt.Printf("Configuration\n  global   %s\n  project  %s\n", s.Files.Global, project)
+
+	section("Files that read as empty (deny_read)", s.DenyRead, "none")
+	section("Writable beside the project and /tmp, where it exists (allow_write)", s.AllowWrite, "nothing")
+	section("Unwritable even there (deny_write)", s.DenyWrite, "nothing")
+	section("Commands that are refused (deny_exec)", s.DenyExec, "none")
+	switch {
+	case s.Unlimited:
+		fmt.Printf("\nNetwork (allow_net)\n  NOT RESTRICTED: allow_net is not set, so every host can be reached.\n" +
+			"  To restrict it: aigate deny net --except api.anthropic.com\n")
+	default:
+		section("Hosts that can be reached (allow_net)", s.AllowNet, "none: no network at all")
+	}
+	section("Variables that are removed (deny_env)", s.DenyEnv, "none")
+
+	fmt.Printf("\nLimits (resource_limits)\n  memory %s, CPU %s, processes %s\n",
+		limitText(s.Limits.MaxMemory, config.FormatSize(s.Limits.MaxMemory)),
+		limitText(int64(s.Limits.MaxCPUPercent), fmt.Sprintf("%d %% of the machine", s.Limits.MaxCPUPercent)),
+		limitText(int64(s.Limits.MaxPids), fmt.Sprint(s.Limits.MaxPids)))
+
+	fmt.Printf("\nMasked in the output (mask_stdout)\n")
+	if len(s.Mask.Presets)+len(s.Mask.Patterns) == 0 {
+		fmt.Printf("  nothing\n")
+	}
+	if len(s.Mask.Presets) > 0 {
+		fmt.Printf("  presets  %s\n", strings.Join(s.Mask.Presets, ", "))
+	}
+	for _, p := range s.Mask.Patterns {
+		fmt.Printf("  pattern  %s\n", p.Regex)
+	}
+	fmt.Printf("\nEngine %s, network by %s\n", s.Engine, s.Network)
+
+	if len(s.Loosens) > 0 {
+		fmt.Printf("\nThe project's file loosens\n")
+		for _, l := range s.Loosens {
+			fmt.Printf("  %s\n", l)
+		}
+	}
+}
+
+func limitText(n int64, text string) string {
+	if n == 0 {
+		return "without limit"
+	}
+	return text
+}
+
+// section prints rules by where they are from, wrapped.
+func section(title string, rules []rule, none string) {
+	fmt.Printf("\n%s\n", title)
+	if len(rules) == 0 {
+		fmt.Printf("  %s\n", none)
+	}
+	for _, from := range []string{"built-in", "global", "project"} {
+		var words []string
+		for _, r := range rules {
+			if r.From == from {
+				words = append(words, r.Rule)
+			}
+		}
+		if len(words) > 0 {
+			wrap(os.Stdout, fmt.Sprintf("  %-9s", from), words)
+		}
+	}
+}
+
+// wrap prints words behind a label, with a comma between them, in lines of 79 columns.
+func wrap(w *os.File, label string, words []string) {
+	const width = 79
+	indent := strings.Repeat(" ", len(label))
+	line := label
+	for i, word := range words {
+		if i < len(words)-1 {
+			word += ","
+		}
+		if len(line) > len(indent) && len(line)+1+len(word) > width {
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
+			line = indent
+		}
+		line += " " + word
+	}
+	fmt.Fprintln(w, line)
+}
