@@ -79,6 +79,10 @@ func TestUnreadable(t *testing.T) {
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
+	got = asNobody(t, root+"/fine", []string{root + "/fixed/shut/key", root + "/fixed/glob/a/*"})
+	if want := "unreadable " + root + "/fixed/glob\nunreadable " + root + "/fixed/shut\n"; got != want {
+		t.Errorf("fixed places: %q, want %q", got, want)
+	}
 	got = asNobody(t, root+"/shut", []string{".env"})
 	if got != "unreadable \n" {
 		t.Errorf("a shut project: %q", got)
@@ -122,21 +126,21 @@ func TestFailsClosed(t *testing.T) {
 	}
 }
 
-// comb is a tree whose every level has files and a tooth besides the next
-// level, deeper than any path.
+// comb is a tree with four teeth besides the next level on every level, deeper
+// than any path. The teeth's names differ, so that every order of reading occurs.
 func comb(t *testing.T, root string, depth int) {
 	t.Helper()
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for i := 0; i < depth && err == nil; i++ {
-		for _, dir := range []string{"a-tooth", "next", "z-tooth"} {
+		for j := range 4 {
+			dir := fmt.Sprintf("tooth-%d", i*4+j)
 			err = errors.Join(err, unix.Mkdirat(fd, dir, 0o755))
-		}
-		for _, file := range []string{"a-tooth/.env", "z-tooth/.env"} {
-			f, e := unix.Openat(fd, file, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+			f, e := unix.Openat(fd, dir+"/.env", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
 			unix.Close(f)
 			err = errors.Join(err, e)
 		}
-		next, e := unix.Openat(fd, "next", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		err = errors.Join(err, unix.Mkdirat(fd, "next-level-down", 0o755))
+		next, e := unix.Openat(fd, "next-level-down", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		unix.Close(fd)
 		fd, err = next, errors.Join(err, e)
 	}
@@ -156,7 +160,7 @@ func descriptors(t *testing.T) int {
 }
 
 func TestDeepTreeBoundedDescriptors(t *testing.T) {
-	const depth = 1200
+	const depth = 400
 	root := tree(t)
 	comb(t, root, depth)
 	s := parseAt(t, root, ".env")
@@ -166,7 +170,7 @@ func TestDeepTreeBoundedDescriptors(t *testing.T) {
 			var most, dirs atomic.Int64
 			f := &finder{set: s, in: newScope(root, nil), only: "/"}
 			f.opts.OnDir = func(string) {
-				if dirs.Add(1)%100 == 0 {
+				if dirs.Add(1)%40 == 0 {
 					most.Store(max(most.Load(), int64(descriptors(t)-before)))
 				}
 			}
@@ -174,8 +178,8 @@ func TestDeepTreeBoundedDescriptors(t *testing.T) {
 			if err := crawlWith(f.seeds, f, workers, limit); err != nil {
 				t.Fatal(err)
 			}
-			if got := len(f.result().Found); got != 2*depth {
-				t.Errorf("workers %d, limit %d: found %d of %d", workers, limit, got, 2*depth)
+			if got := len(f.result().Found); got != 4*depth {
+				t.Errorf("workers %d, limit %d: found %d of %d", workers, limit, got, 4*depth)
 			}
 			// A worker has its held directory, the one it reads, one or two
 			// on the way to another, and whoever looks has one.
@@ -187,7 +191,7 @@ func TestDeepTreeBoundedDescriptors(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Rescan(root, root+strings.Repeat("/next", 1100), Options{}); err == nil {
+	if _, err := s.Rescan(root, root+strings.Repeat("/next-level-down", 390), Options{}); err == nil {
 		t.Error("a place that no system call can name is no error")
 	}
 }
@@ -231,6 +235,27 @@ func TestChangingTree(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// A directory that becomes a symlink after its name was read leads nowhere.
+func TestSwappedForSymlink(t *testing.T) {
+	root := tree(t, "a/x", "b/x")
+	outside := tree(t, ".env")
+	s := parseAt(t, root, ".env")
+	swapped := false
+	res := mustWalk(t, s, root, Options{Workers: 1, OnDir: func(path string) {
+		if path == root || swapped {
+			return
+		}
+		swapped = true
+		other := map[string]string{root + "/a": root + "/b", root + "/b": root + "/a"}[path]
+		if err := errors.Join(os.RemoveAll(other), os.Symlink(outside, other)); err != nil {
+			t.Error(err)
+		}
+	}})
+	if !swapped || len(res.Found) != 0 {
+		t.Errorf("swapped %v, found %v", swapped, res.Found)
+	}
 }
 
 func TestNextEntry(t *testing.T) {

@@ -88,7 +88,7 @@ func TestMatchPath(t *testing.T) {
 		{patterns: "*.p !{a,b}.p", yes: []string{"c.p"}, no: []string{"a.p", "b.p"}},
 		{patterns: "{x} \\{a,b} {y", yes: []string{"{x}", "{a,b}", "{y"}, no: []string{"x", "a", "y"}},
 		{patterns: "[{]a,b} k{,.old}", yes: []string{"{a,b}", "k", "k.old"}, no: []string{"a"}},
-		{patterns: "[a/b] x", list: []string{"x"}, yes: []string{"x"}},
+		{patterns: "{[,],b}x {c,[!}]}y", yes: []string{",x", "bx", "cy", "ay"}, no: []string{"x", "}y"}},
 
 		{list: []string{"a b"}, yes: []string{"a b"}, no: []string{"a", "b"}},
 		{list: []string{" a "}, yes: []string{" a "}, no: []string{"a"}},
@@ -122,7 +122,19 @@ func TestMatchPath(t *testing.T) {
 				if pattern, ok := s.MatchPath(project, path, isDir); ok != want {
 					t.Errorf("%q: MatchPath(%q, dir=%v) = %q, %v", list, path, isDir, pattern, ok)
 				}
+				filterSees(t, list, path[strings.LastIndexByte(path, '/')+1:])
 			}
+		}
+	}
+}
+
+// filterSees puts each pattern alone to the walk's cheap filter.
+func filterSees(t *testing.T, patterns []string, name string) {
+	t.Helper()
+	for _, pattern := range patterns {
+		s := mustParse(t, pattern)
+		if _, ok := s.decide(newScope(project, nil), project+"/"+name, true); ok && name != "" && !filtered(s, name) {
+			t.Errorf("%q: the filter misses %q", pattern, name)
 		}
 	}
 }
