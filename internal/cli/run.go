@@ -98,9 +98,12 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage()}
+	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
 	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()
+	for _, path := range pol.Appeared() {
+		fmt.Fprintf(os.Stderr, "[aigate] note: made during the run, and run by your tools: %s\n", path)
+	}
 	if err != nil {
 		return runError(err, args[0])
 	}

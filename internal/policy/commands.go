@@ -43,30 +43,22 @@ func (p *Policy) folders() (out []string) {
 	return out
 }
 
-// blocked lists every program that a rule without a sub-command names.
-func (p *Policy) blocked() error {
+// programs lists every program that a rule without a sub-command names.
+func (p *Policy) programs() (out []Entry) {
 	names := wholeNames(p.config.DenyExec)
 	if len(names) == 0 {
 		return nil
 	}
-	for _, dir := range p.folders() {
-		for _, name := range names {
-			if strings.ContainsRune(name, '/') {
-				continue
-			}
-			if err := p.block(filepath.Join(dir, name), name); err != nil {
-				return err
-			}
-		}
-	}
+	dirs := p.folders()
 	for _, name := range names {
 		if filepath.IsAbs(name) {
-			if err := p.block(name, name); err != nil {
-				return err
-			}
+			out = append(out, program(name, name, dirs)...)
+		}
+		for _, dir := range dirs {
+			out = append(out, program(filepath.Join(dir, filepath.Base(name)), name, dirs)...)
 		}
 	}
-	return nil
+	return out
 }
 
 // wholeNames are the rules that deny a program altogether.
@@ -79,40 +71,36 @@ func wholeNames(rules []string) (out []string) {
 	return out
 }
 
-// block puts the stub over path and, when path is a link to a program that has
-// no other names, over that program.
-func (p *Policy) block(path, name string) error {
+// program gives what the stub has to cover for a denied name at path: itself
+// and, when it is a link to a program that has no other names, that program.
+func program(path, name string, dirs []string) []Entry {
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return nil // not here
+	if unix.Lstat(path, &st) != nil || isDir(st) {
+		return nil
 	}
 	dir, err := realDir(filepath.Dir(path))
 	if err != nil {
-		return fmt.Errorf("deny_exec %s: %w", name, err)
-	}
-	if isDir(st) {
 		return nil
 	}
-	p.addBlocked(filepath.Join(dir, filepath.Base(path)), name)
+	out := []Entry{{Path: filepath.Join(dir, filepath.Base(path)), Rule: name}}
 	if !isLink(st.Mode) {
-		return nil
+		return out
 	}
 	real, st, err := realPath(path)
-	if err != nil || isDir(st) || p.manyNames(real, st, name) {
-		return nil
+	if err != nil || isDir(st) || manyNames(real, st, name, dirs) {
+		return out
 	}
-	p.addBlocked(real, name)
-	return nil
+	return append(out, Entry{Path: real, Rule: name})
 }
 
-func (p *Policy) addBlocked(path, name string) {
-	if p.visible(path) && !slices.ContainsFunc(p.Blocked, func(e Entry) bool { return e.Path == path }) {
-		p.Blocked = append(p.Blocked, Entry{Path: path, Rule: name})
+func (p *Policy) addBlocked(e Entry) {
+	if p.visible(e.Path) && !slices.ContainsFunc(p.Blocked, func(b Entry) bool { return b.Path == e.Path }) {
+		p.Blocked = append(p.Blocked, e)
 	}
 }
 
 // manyNames says that a program answers to other names than the denied one.
-func (p *Policy) manyNames(real string, st unix.Stat_t, name string) bool {
+func manyNames(real string, st unix.Stat_t, name string, dirs []string) bool {
 	base := filepath.Base(real)
 	if base == name || strings.HasPrefix(base, name+".") || strings.HasPrefix(base, name+"-") {
 		return false
@@ -122,13 +110,13 @@ func (p *Policy) manyNames(real string, st unix.Stat_t, name string) bool {
 			return true
 		}
 	}
-	return st.Nlink > 1 || p.linkedByOthers(real, name)
+	return st.Nlink > 1 || linkedByOthers(real, name, dirs)
 }
 
 // linkedByOthers looks whether another name in the folders of programs leads to
 // the same file.
-func (p *Policy) linkedByOthers(real, name string) bool {
-	for _, dir := range p.folders() {
+func linkedByOthers(real, name string, dirs []string) bool {
+	for _, dir := range dirs {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			continue

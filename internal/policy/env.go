@@ -1,22 +1,23 @@
 package policy
 
 import (
-	"path"
 	"slices"
 	"strings"
 
+	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
 
 // environment takes out what deny_env names and adds what tells a program that
 // it is in a sandbox.
 func (p *Policy) environment() {
+	rules := newEnvRules(p.config.DenyEnv)
 	for _, e := range p.host.Env {
 		name, _, _ := strings.Cut(e, "=")
-		if name == "AIGATE" || name == "AIGATE_POLICY" {
+		if name == "AIGATE" || name == "AIGATE_POLICY" || name == "AIGATE_ENGINE" {
 			continue
 		}
-		if denied(p.config.DenyEnv, name) {
+		if rules.denied(name) {
 			p.Removed = append(p.Removed, name)
 			continue
 		}
@@ -26,13 +27,39 @@ func (p *Policy) environment() {
 	p.Env = append(p.Env, "AIGATE=1", "AIGATE_POLICY="+sandbox.PolicyFile)
 }
 
-// denied: the last glob that matches decides, as in deny_read.
-func denied(globs []string, name string) bool {
-	for i := len(globs) - 1; i >= 0; i-- {
-		g, back := strings.CutPrefix(globs[i], "!")
-		if ok, _ := path.Match(g, name); ok {
-			return !back
+// envRules answers what config.EnvDenied does, for many names: most rules have
+// no glob and cost one look into a map.
+type envRules struct {
+	rules   []string
+	literal map[string]int // upper case → the last rule
+	globs   []int
+}
+
+func newEnvRules(rules []string) *envRules {
+	r := &envRules{rules: rules, literal: make(map[string]int, len(rules))}
+	for i, g := range rules {
+		g = strings.TrimPrefix(g, "!")
+		if strings.ContainsAny(g, "*?") {
+			r.globs = append(r.globs, i)
+		} else {
+			r.literal[strings.ToUpper(g)] = i
 		}
 	}
-	return false
+	return r
+}
+
+// denied: the last rule that matches decides.
+func (r *envRules) denied(name string) bool {
+	last, ok := r.literal[strings.ToUpper(name)]
+	if !ok {
+		last = -1
+	}
+	for i := len(r.globs) - 1; i >= 0 && r.globs[i] > last; i-- {
+		n := r.globs[i]
+		if config.EnvDenied([]string{strings.TrimPrefix(r.rules[n], "!")}, name) {
+			last = n
+			break
+		}
+	}
+	return last >= 0 && !strings.HasPrefix(r.rules[last], "!")
 }

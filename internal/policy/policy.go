@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
 
@@ -62,10 +63,15 @@ type Policy struct {
 	Removed   []string    `json:"removed_env"` // names taken out of the environment
 	Warnings  []string    `json:"warnings"`
 
-	config      *config.Config
-	host        Host
-	seenSockets []string // met in the project
-	own         []string // aigate's folders that do not exist yet
+	config   *config.Config
+	host     Host
+	deny     *match.Set
+	own      []string // aigate's folders that do not exist yet
+	pending  []string // places that deny_read spells out and that do not exist yet
+	builtins []string
+	watch    *watch
+	absent   []string          // protected names that can be made all the same; see Appeared
+	real     map[string]string // folders without their symlinks, while resolving
 }
 
 // Scratch is a private folder.

@@ -4,45 +4,82 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/AxeForging/aigate/internal/match"
+	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
 // protected lists what deny_write names: what exists anywhere in the writable
 // folders, and, for names without a glob, what does not exist yet.
-func (p *Policy) protected(repos []string) error {
-	set, err := match.Parse(p.config.DenyWrite, p.Home)
-	if err != nil {
-		return ruleError("deny_write", err)
+func (p *Policy) protected(noWrite walked, repos []string) error {
+	if noWrite.err != nil {
+		return noWrite.err
 	}
-	found, err := set.Walk(p.Project, match.Options{})
-	if err != nil {
-		return fmt.Errorf("look for what deny_write names: %w", err)
-	}
-	for _, f := range found.Found {
+	for _, f := range noWrite.Found {
 		if err := p.guard(f.Path, f.Dir, "deny_write "+f.Pattern); err != nil {
 			return err
 		}
 	}
+	slices.Sort(repos)
 	for _, repo := range append(repos, p.gitDirsOutside()...) {
 		if err := p.guardRepo(repo); err != nil {
 			return err
 		}
 	}
-	for _, path := range found.Pending {
-		if err := p.guard(strings.TrimRight(path, "/"), strings.HasSuffix(path, "/"), "deny_write"); err != nil {
-			return err
-		}
-	}
-	for _, dir := range p.own {
-		if err := p.guard(dir, true, "aigate's own"); err != nil {
+	missing := append(noWrite.Pending, p.own...)
+	// A name without a slash holds at any depth; the one that aigate itself
+	// would read is at the top.
+	missing = append(missing, filepath.Join(p.Project, ".aigate.yaml"))
+	for _, path := range missing {
+		if err := p.guardAbsent(strings.TrimRight(path, "/"), p.wantsDir(path)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reserved are the names in a project that cannot be made where they do not
+// exist. Other built-in names of a project can, and are listed at the end of
+// the run: a placeholder for each would fill the project with odd files.
+var reserved = []string{".aigate.yaml", ".vscode/tasks.json", ".vscode/settings.json", ".vscode/launch.json"}
+
+// guardAbsent decides what becomes of a name that deny_write spells out and
+// that does not exist.
+func (p *Policy) guardAbsent(path string, dir bool) error {
+	in, ok := strings.CutPrefix(path, p.Project+"/")
+	if ok && p.Project != p.Home && !slices.Contains(reserved, in) && slices.Contains(p.builtin(), in) {
+		p.absent = append(p.absent, path)
+		return nil
+	}
+	return p.guard(path, dir, "deny_write")
+}
+
+// builtin are the project's names among the built-in rules, without slashes at
+// the end.
+func (p *Policy) builtin() []string {
+	if p.builtins == nil {
+		for _, b := range config.BuiltinDenyWrite() {
+			p.builtins = append(p.builtins, strings.TrimRight(b, "/"))
+		}
+	}
+	return p.builtins
+}
+
+// wantsDir says whether the rule that spells a path out names a folder.
+func (p *Policy) wantsDir(path string) bool {
+	if slices.Contains(p.own, path) {
+		return true
+	}
+	short := path
+	if rest, ok := strings.CutPrefix(path, p.Project+"/"); ok {
+		short = rest
+	} else if rest, ok := strings.CutPrefix(path, p.Home+"/"); ok {
+		short = "~/" + rest
+	}
+	return slices.Contains(p.config.DenyWrite, short+"/") || slices.Contains(p.config.DenyWrite, path+"/")
 }
 
 // gitDirsOutside are the writable git folders that no walk of the project met.
@@ -68,10 +105,11 @@ func (p *Policy) guardRepo(repo string) error {
 		{"modules", true, true},
 	} {
 		path := filepath.Join(repo, f.name)
-		if !f.missing && !exists(path) {
+		there := isThere(path)
+		if !f.missing && !there {
 			continue
 		}
-		if f.name == "modules" && exists(path) {
+		if f.name == "modules" && there {
 			continue // its repositories are guarded one by one
 		}
 		if err := p.guard(path, f.dir, "git runs what it names"); err != nil {
@@ -100,9 +138,9 @@ func (p *Policy) guard(path string, dir bool, rule string) error {
 }
 
 func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
-	dir, err := realDir(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("protect %s: %w", path, err)
+	dir := p.folder(filepath.Dir(path))
+	if dir == "" || dir == "-" {
+		return nil // gone meanwhile, or out of the caller's own reach
 	}
 	place := filepath.Join(dir, filepath.Base(path))
 	if p.writableRoot(place) != "" || p.isWritableFile(place) {
@@ -124,35 +162,54 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 func (p *Policy) guardMissing(path string, dir bool, rule string) error {
 	// The innermost folder that exists, and those that have to be made below it.
 	at, through := filepath.Dir(path), []string(nil)
-	for {
-		var st unix.Stat_t
-		err := unix.Lstat(at, &st)
-		if err == nil && st.Mode != placeholderDir {
-			break
-		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return nil // through a file: can't come into being
-		}
+	real := p.folder(at)
+	for real == "" {
 		through = append([]string{at}, through...)
 		at = filepath.Dir(at)
+		real = p.folder(at)
 	}
-	real, err := realDir(at)
-	if err != nil {
-		return nil
-	}
-	if p.writableRoot(real) == "" || p.isHiddenAbove(real) || p.isHidden(real) || p.isProtectedAbove(real) {
+	if real == "-" || p.writableRoot(real) == "" || p.isHiddenAbove(real) || p.isHidden(real) || p.isProtectedAbove(real) {
 		return nil
 	}
 	if unix.Access(real, unix.W_OK) != nil {
 		return p.guardUnwritable(real, rule)
 	}
-	rest := strings.TrimPrefix(path, at+"/")
-	e := Protected{Entry: Entry{filepath.Join(real, rest), dir, rule}, Missing: true, View: p.view(real, rest, dir)}
+	rest := strings.TrimPrefix(path, strings.TrimRight(at, "/")+"/")
+	if len(through) > 0 && below(real, p.Project) && p.Project != p.Home {
+		// In a project the outermost missing folder stands for all below it.
+		rest, _, _ = strings.Cut(rest, "/")
+		return p.reserve(Protected{Entry: Entry{filepath.Join(real, rest), true, rule}, View: sandbox.DirView})
+	}
+	e := Protected{Entry: Entry{filepath.Join(real, rest), dir, rule}, View: p.view(real, rest, dir)}
 	for i := range through {
 		e.Through = append(e.Through, filepath.Join(real, strings.Join(strings.Split(rest, "/")[:i+1], "/")))
 	}
-	p.Protected = append(p.Protected, e)
+	return p.reserve(e)
+}
+
+func (p *Policy) reserve(e Protected) error {
+	if !p.isProtected(e.Path) {
+		e.Missing = true
+		p.Protected = append(p.Protected, e)
+	}
 	return nil
+}
+
+// folder gives a folder's path without symlinks, "" when it does not exist (or
+// is a placeholder), "-" when it is none or out of reach.
+func (p *Policy) folder(dir string) string {
+	if real, ok := p.real[dir]; ok {
+		return real
+	}
+	real, st, err := realPath(dir)
+	switch {
+	case errors.Is(err, unix.ENOENT), err == nil && st.Mode == placeholderDir:
+		real = ""
+	case err != nil || !isDir(st):
+		real = "-"
+	}
+	p.real[dir] = real
+	return real
 }
 
 const placeholderDir = unix.S_IFDIR | 0o1700
@@ -185,6 +242,12 @@ func (p *Policy) view(dir, rest string, isDir bool) sandbox.Placeholder {
 	default:
 		return sandbox.FileView
 	}
+}
+
+// isThere: exists, and not as a placeholder.
+func isThere(path string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(path, &st) == nil && !sandbox.IsPlaceholder(st.Mode)
 }
 
 func realDir(dir string) (string, error) {

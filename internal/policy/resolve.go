@@ -18,37 +18,79 @@ import (
 // error means that some rule can't be understood or carried out here; nothing
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
-	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h}
+	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	deny, err := match.Parse(c.DenyRead, h.Home)
-	if err != nil {
-		return nil, ruleError("deny_read", err)
-	}
+	// What only looks runs side by side; what depends on it follows in order.
+	sockets := async(listening)
+	allow := async(func() walked { return walk("allow_write", c.AllowWrite, h, match.Options{}) })
+	noWrite := async(func() walked { return walk("deny_write", c.DenyWrite, h, match.Options{}) })
+	programs := async(p.programs)
+	met := &met{}
+	deny := walk("deny_read", c.DenyRead, h, match.Options{OnDir: met.dir, OnSocket: met.socket})
+	p.deny = deny.set
 	p.network()
 	p.environment()
 	p.private()
-	sockets := async(listening)
-	if err := p.writable(); err != nil {
+	if err := p.writable(<-allow); err != nil {
 		return nil, err
 	}
 	p.shown()
-	repos, err := p.hidden(deny)
-	if err != nil {
+	if err := p.hidden(deny); err != nil {
 		return nil, err
 	}
-	if err := p.sockets(<-sockets); err != nil {
+	if err := p.sockets(<-sockets, met.sockets); err != nil {
 		return nil, err
 	}
 	p.ownFolders()
-	if err := p.protected(repos); err != nil {
+	if err := p.protected(<-noWrite, met.repos); err != nil {
 		return nil, err
 	}
-	if err := p.blocked(); err != nil {
-		return nil, err
+	for _, e := range <-programs {
+		p.addBlocked(e)
 	}
 	return p, nil
+}
+
+// walked is a pattern list and what it names now.
+type walked struct {
+	set *match.Set
+	match.Result
+	err error
+}
+
+func walk(key string, patterns []string, h Host, o match.Options) (w walked) {
+	if w.set, w.err = match.Parse(patterns, h.Home); w.err != nil {
+		w.err = ruleError(key, w.err)
+		return w
+	}
+	if w.Result, w.err = w.set.Walk(h.Project, o); w.err != nil {
+		w.err = fmt.Errorf("look for what %s names: %w", key, w.err)
+	}
+	return w
+}
+
+// met collects what the walk of the project passes by. Its methods are called
+// concurrently.
+type met struct {
+	mu      sync.Mutex
+	repos   []string // git folders
+	sockets []string
+}
+
+func (m *met) dir(path string) {
+	if isGitDir(path) {
+		m.mu.Lock()
+		m.repos = append(m.repos, path)
+		m.mu.Unlock()
+	}
+}
+
+func (m *met) socket(path string) {
+	m.mu.Lock()
+	m.sockets = append(m.sockets, path)
+	m.mu.Unlock()
 }
 
 func ruleError(key string, err error) error {
@@ -108,26 +150,15 @@ func (p *Policy) scratch(path string, mode uint32) {
 
 // writable lists the project, its git folder where that lies elsewhere, and
 // what allow_write names and exists.
-func (p *Policy) writable() error {
-	var st unix.Stat_t
-	if err := unix.Stat(p.Project, &st); err != nil {
-		return fmt.Errorf("project %s: %w", p.Project, err)
+func (p *Policy) writable(allow walked) error {
+	if allow.err != nil {
+		return allow.err
 	}
 	p.open(p.Project, true, "the project")
-	if git := gitDirs(p.Project); git != nil {
-		for _, d := range git {
-			p.open(d, true, "the project's git folder")
-		}
+	for _, d := range gitDirs(p.Project) {
+		p.open(d, true, "the project's git folder")
 	}
-	allow, err := match.Parse(p.config.AllowWrite, p.Home)
-	if err != nil {
-		return ruleError("allow_write", err)
-	}
-	found, err := allow.Walk(p.Project, match.Options{})
-	if err != nil {
-		return fmt.Errorf("allow_write: %w", err)
-	}
-	for _, f := range found.Found {
+	for _, f := range allow.Found {
 		real, st, err := realPath(f.Path)
 		if err != nil {
 			continue // a link to nowhere
@@ -169,57 +200,36 @@ func (p *Policy) shown() {
 	}
 }
 
-// hidden finds what deny_read names, resolves links, adds the other names of
-// the same files, and gives the git folders met on the way.
-func (p *Policy) hidden(deny *match.Set) (repos []string, err error) {
-	var mu sync.Mutex
-	opts := match.Options{
-		Roots: p.otherRoots(),
-		OnDir: func(dir string) {
-			if isGitDir(dir) {
-				mu.Lock()
-				repos = append(repos, dir)
-				mu.Unlock()
-			}
-		},
-		OnSocket: func(path string) {
-			mu.Lock()
-			p.seenSockets = append(p.seenSockets, path)
-			mu.Unlock()
-		},
-	}
-	found, err := deny.Walk(p.Project, opts)
-	if err != nil {
-		return nil, fmt.Errorf("look for what deny_read names: %w", err)
+// hidden takes what deny_read names, resolves links and adds the other names of
+// the same files.
+func (p *Policy) hidden(deny walked) error {
+	if deny.err != nil {
+		return deny.err
 	}
 	links := newLinks()
-	for _, f := range found.Found {
+	for _, f := range deny.Found {
 		real, st, err := realPath(f.Path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 			continue // a link to nowhere; the watcher waits for its target
 		}
+		if errors.Is(err, unix.EACCES) {
+			continue // not even the caller may look there
+		}
 		if err != nil {
-			if errors.Is(err, unix.EACCES) {
-				continue // not even the caller may look there
-			}
-			return nil, fmt.Errorf("deny_read %s: %w", f.Pattern, err)
+			return fmt.Errorf("deny_read %s: %w", f.Pattern, err)
 		}
 		if below(p.Project, real) {
-			return nil, fmt.Errorf("deny_read %s hides the project itself (%s)", f.Pattern, real)
+			return fmt.Errorf("deny_read %s hides the project itself (%s)", f.Pattern, real)
 		}
 		p.hide(real, isDir(st), f.Pattern)
 		links.add(real, st)
 	}
-	for _, d := range found.Unreadable {
+	for _, d := range deny.Unreadable {
 		p.hide(d, true, "unreadable, but yours to change")
 	}
-	slices.Sort(repos)
-	return repos, links.find(p)
+	p.pending = append(p.pending, deny.Pending...)
+	return links.find(p)
 }
-
-// otherRoots are the writable folders outside of the project in which bare
-// names hold as well: the main folder of a git worktree.
-func (p *Policy) otherRoots() []string { return nil }
 
 func (p *Policy) hide(path string, dir bool, rule string) {
 	if !p.visible(path) || slices.ContainsFunc(p.Hidden, func(e Entry) bool { return e.Path == path }) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ func listening() (paths []string) {
 }
 
 // sockets masks those that are in use and visible.
-func (p *Policy) sockets(bound []string) error {
+func (p *Policy) sockets(bound, met []string) error {
 	for _, path := range bound {
 		if !p.visible(path) {
 			continue
@@ -41,8 +42,9 @@ func (p *Policy) sockets(bound []string) error {
 		}
 		p.hide(real, false, "socket of the host")
 	}
-	for _, path := range p.seenSockets {
-		if p.isHidden(path) {
+	for _, path := range met {
+		var st unix.Stat_t
+		if p.isHidden(path) || unix.Lstat(path, &st) == nil && sandbox.IsPlaceholder(st.Mode) {
 			continue
 		}
 		live, err := alive(path)

@@ -166,10 +166,7 @@ func (in *inner) nativeSetup(r *running, w inward) {
 			p.call("pass a descriptor on", unix.SYS_DUP3, from, fd, 0)
 		}
 	}
-	if in.sock > 3 {
-		p.call("close descriptors", unix.SYS_CLOSE_RANGE, 3, in.sock-1, 0)
-	}
-	p.call("close descriptors", unix.SYS_CLOSE_RANGE, in.sock+1, int(^uint32(0)), 0)
+	p.keepOnly(0, 1, 2, int(in.sock))
 	p.call("make a session", unix.SYS_SETSID)
 	p.maps(0, os.Getuid(), 0, os.Getgid())
 	if r.plan.OwnNet {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -210,7 +211,7 @@ func (h *held) startJanitor(pidfd int) {
 	in.only = true
 	p := &in.setup
 	p.call("setsid", unix.SYS_SETSID)
-	p.call("close", unix.SYS_CLOSE, pipe[1])
+	p.keepOnly(append(h.descriptors(), pipe[0], pidfd)...)
 	p.call("wait for the supervisor", unix.SYS_READ, pipe[0], p.bytes(make([]byte, 8)), 1)
 	if pidfd >= 0 {
 		poll := &unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}
@@ -228,6 +229,28 @@ func (h *held) startJanitor(pidfd int) {
 	unix.Close(fd)
 	h.janitor = pid
 	h.alive = os.NewFile(uintptr(pipe[1]), "alive")
+}
+
+// descriptors are those of the locked folders.
+func (h *held) descriptors() (fds []int) {
+	for _, d := range h.dirs {
+		fds = append(fds, int(d.Fd()))
+	}
+	return fds
+}
+
+// keepOnly closes every descriptor but these: a forked process that lives on
+// must not hold the other end of anybody's pipe.
+func (p *program) keepOnly(fds ...int) {
+	slices.Sort(fds)
+	from := 0
+	for _, fd := range fds {
+		if fd > from {
+			p.call("close descriptors", unix.SYS_CLOSE_RANGE, from, fd-1, 0)
+		}
+		from = max(from, fd+1)
+	}
+	p.call("close descriptors", unix.SYS_CLOSE_RANGE, from, int(^uint32(0)), 0)
 }
 
 func (e heldEntry) removeBy(p *program) {

@@ -247,7 +247,9 @@ func (r *running) connect() error {
 func (r *running) supervise() (int, error) {
 	r.held.guard(r)
 	if r.opt.Watch != nil {
-		r.opt.Watch.start(r)
+		if err := r.opt.Watch.start(r); err != nil {
+			return 1, err
+		}
 	}
 	for {
 		m, err := receive(r.sock)

@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/AxeForging/aigate/internal/match"
+	"github.com/AxeForging/aigate/internal/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// Watch gives what keeps this policy true while a payload runs.
+func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
+	w := &watch{policy: p, masked: map[string]bool{}, inodes: map[match.Inode]bool{}}
+	for _, e := range p.Hidden {
+		w.note(e)
+	}
+	p.watch = w
+	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log}
+}
+
+// watch is the policy's memory during a run.
+type watch struct {
+	policy *Policy
+	masked map[string]bool      // hidden at present, as far as we know
+	inodes map[match.Inode]bool // the hidden files
+	mu     sync.Mutex
+	made   []string // what the payload (or the host) made and the user's tools would run
+}
+
+func (w *watch) note(e Entry) {
+	w.masked[e.Path] = true
+	var st unix.Stat_t
+	if !e.Dir && unix.Lstat(e.Path, &st) == nil {
+		w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] = true
+	}
+}
+
+// scan looks at everything again: between the resolving of the policy and the
+// watch on the last folder, files may have come.
+func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
+	p := w.policy
+	found, err := p.deny.Walk(p.Project, match.Options{OnDir: onDir})
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range found.Pending {
+		onDir(nearest(path))
+	}
+	return w.steps(found, false)
+}
+
+// rescan judges what has just appeared at path. It is a new file there even if
+// one of that name was masked before: the mask went with the old one.
+func (w *watch) rescan(path string, onDir func(string)) ([]sandbox.Step, error) {
+	p := w.policy
+	found, err := p.deny.Rescan(p.Project, path, match.Options{OnDir: onDir})
+	if err != nil {
+		return nil, err
+	}
+	for _, pending := range found.Pending {
+		if at := nearest(pending); below(path, at) || below(at, path) {
+			onDir(at)
+		}
+	}
+	steps, err := w.steps(found, true)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := w.again(path); ok {
+		steps = append(steps, s)
+	}
+	if s, ok := w.linked(path); ok {
+		steps = append(steps, s)
+	}
+	return steps, nil
+}
+
+// steps gives the masks for what a walk found. again: also for what is masked
+// already.
+func (w *watch) steps(found match.Result, again bool) (out []sandbox.Step, err error) {
+	p := w.policy
+	for _, f := range found.Found {
+		real, st, err := realPath(f.Path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ELOOP) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if w.masked[real] && !again || !p.visible(real) || below(p.Project, real) {
+			continue
+		}
+		out = append(out, w.mask(Entry{real, isDir(st), f.Pattern}))
+	}
+	for _, d := range found.Unreadable {
+		if !w.masked[d] {
+			out = append(out, w.mask(Entry{d, true, "unreadable, but yours to change"}))
+		}
+	}
+	return out, nil
+}
+
+func (w *watch) mask(e Entry) sandbox.Step {
+	w.note(e)
+	kind := sandbox.Mask
+	if e.Dir {
+		kind = sandbox.Hide
+	}
+	return sandbox.Step{Kind: kind, Path: e.Path, Why: e.Rule}
+}
+
+// again protects what the host has just replaced: a `git config` outside makes
+// a new .git/config and takes the old one's protection away.
+func (w *watch) again(path string) (sandbox.Step, bool) {
+	for _, e := range w.policy.Protected {
+		if e.Path == path && !e.Missing {
+			return sandbox.Step{Kind: sandbox.Protect, Path: path, Why: e.Rule}, true
+		}
+	}
+	for _, e := range w.policy.Hidden {
+		if e.Path == path && strings.HasPrefix(e.Rule, "hard link") {
+			return sandbox.Step{Kind: sandbox.Mask, Path: path, Why: e.Rule}, true
+		}
+	}
+	return sandbox.Step{}, false
+}
+
+// linked masks a new name of a hidden file, and a socket that the host made.
+func (w *watch) linked(path string) (s sandbox.Step, ok bool) {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil || isDir(st) || w.masked[path] {
+		return s, false
+	}
+	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
+		return w.mask(Entry{path, false, "hard link of a denied file"}), true
+	}
+	// With a network namespace of its own, the payload's sockets are not in our
+	// list, so one that is was made outside.
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && !w.policy.Network.Host {
+		for _, bound := range listening() {
+			if bound == path {
+				return w.mask(Entry{path, false, "socket of the host"}), true
+			}
+		}
+	}
+	return s, false
+}
+
+// appeared takes note of new names that the user's tools would act on.
+func (w *watch) appeared(path string, dir bool) {
+	base := filepath.Base(path)
+	if !below(path, w.policy.Project) || (base != ".git" && base != ".aigate.yaml") {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.made = append(w.made, path)
+}
+
+// Appeared lists, at the end of a run, what came into being that the user's
+// shell, git or editor would run and that no rule kept from being made: new
+// repositories (hooks and configuration of their own), and protected names
+// that were not there before.
+func (p *Policy) Appeared() (out []string) {
+	for _, path := range p.absent {
+		if exists(path) {
+			out = append(out, path)
+		}
+	}
+	if p.watch == nil {
+		return out
+	}
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	seen := map[string]bool{}
+	for _, path := range p.watch.made {
+		if !seen[path] && exists(path) {
+			seen[path] = true
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
+// nearest gives the innermost folder at or above path that exists.
+func nearest(path string) string {
+	for at := filepath.Dir(strings.TrimRight(path, "/")); ; at = filepath.Dir(at) {
+		var st unix.Stat_t
+		if unix.Stat(at, &st) == nil || at == "/" {
+			return at
+		}
+	}
+}
