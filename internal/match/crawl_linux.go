@@ -115,16 +115,10 @@ func (c *crawler) fail(err error) {
 	c.stop.Store(true)
 }
 
-// next gives the worker its next directory. Who has many gives half of them,
-// those nearest to the top, to who has none.
+// next gives the worker its next directory.
 func (w *worker) next() *node {
 	if len(w.stack) > 1 && w.hungry.Load() > 0 {
-		half := len(w.stack) / 2
-		w.mu.Lock()
-		w.queue = append(w.queue, w.stack[:half]...)
-		w.mu.Unlock()
-		w.more.Broadcast()
-		w.stack = append(w.stack[:0], w.stack[half:]...)
+		w.share()
 	}
 	if last := len(w.stack) - 1; last >= 0 {
 		n := w.stack[last]
@@ -132,6 +126,24 @@ func (w *worker) next() *node {
 		return n
 	}
 	return w.wait()
+}
+
+// share gives half of what the worker has, nearest to the top, to those who
+// have nothing. What hangs from a spare node stays: two workers would close it
+// under each other's hands.
+func (w *worker) share() {
+	half := len(w.stack) / 2
+	for half > 0 && w.stack[half-1].parent != nil && w.stack[half-1].parent.spare {
+		half /= 2
+	}
+	if half == 0 {
+		return
+	}
+	w.mu.Lock()
+	w.queue = append(w.queue, w.stack[:half]...)
+	w.mu.Unlock()
+	w.more.Broadcast()
+	w.stack = append(w.stack[:0], w.stack[half:]...)
 }
 
 // wait takes what another worker gave, or learns that all are done.

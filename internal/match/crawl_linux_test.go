@@ -160,11 +160,11 @@ func descriptors(t *testing.T) int {
 }
 
 func TestDeepTreeBoundedDescriptors(t *testing.T) {
-	const depth = 400
+	const depth = 300
 	root := tree(t)
 	comb(t, root, depth)
 	s := parseAt(t, root, ".env")
-	for _, workers := range []int{1, 2, 5} {
+	for _, workers := range []int{1, 3} {
 		for _, limit := range []int64{0, 3, openMax} {
 			before := descriptors(t)
 			var most, dirs atomic.Int64
@@ -191,7 +191,7 @@ func TestDeepTreeBoundedDescriptors(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Rescan(root, root+strings.Repeat("/next-level-down", 390), Options{}); err == nil {
+	if _, err := s.Rescan(root, root+strings.Repeat("/next-level-down", 290), Options{}); err == nil {
 		t.Error("a place that no system call can name is no error")
 	}
 }

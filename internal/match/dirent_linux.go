@@ -49,14 +49,14 @@ func nextEntry(buf []byte) (e entry, rest []byte, err error) {
 	return e, buf[size:], nil
 }
 
-// steady are the file systems where a directory's inode numbers are those that
-// stat gives. Others, above all overlayfs and FUSE, may make them up.
-var steady = map[int64]bool{
-	unix.EXT4_SUPER_MAGIC:  true, // ext2, ext3 and ext4
-	unix.XFS_SUPER_MAGIC:   true,
-	unix.BTRFS_SUPER_MAGIC: true,
-	unix.TMPFS_MAGIC:       true,
-	unix.F2FS_SUPER_MAGIC:  true,
+// steady names the file systems where a directory's inode numbers are those
+// that stat gives. Others, above all overlayfs and FUSE, may make them up.
+func steady(fs int64) bool {
+	switch fs {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return true
+	}
+	return false
 }
 
 // inoTrusted says whether entry.ino can stand for a stat in the directory that
@@ -65,7 +65,7 @@ func (w *worker) inoTrusted(n *node) bool {
 	if !n.asked {
 		n.asked = true
 		var st unix.Statfs_t
-		n.trusted = unix.Fstatfs(w.fd, &st) == nil && steady[int64(st.Type)]
+		n.trusted = unix.Fstatfs(w.fd, &st) == nil && steady(int64(st.Type))
 	}
 	return n.trusted
 }

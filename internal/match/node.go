@@ -8,7 +8,8 @@ import "strings"
 type node struct {
 	parent *node  // nil for a starting point
 	name   string // the whole path for a starting point
-	handle        // how the platform keeps it open
+	//lint:ignore U1000 macOS keeps nothing open
+	handle // how the platform keeps it open
 
 	bare     bool     // names without a slash apply
 	live     []cursor // longer patterns that are worth going further for

@@ -190,20 +190,35 @@ func simplify(tokens []token) (seg segment, reason string) {
 	return seg, ""
 }
 
-// posix are the classes that gitignore knows, ASCII as there.
-var posix = map[string][]span{
-	"alnum":  {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}},
-	"alpha":  {{'A', 'Z'}, {'a', 'z'}},
-	"blank":  {{' ', ' '}, {'\t', '\t'}},
-	"cntrl":  {{0, 31}, {127, 127}},
-	"digit":  {{'0', '9'}},
-	"graph":  {{33, 126}},
-	"lower":  {{'a', 'z'}},
-	"print":  {{32, 126}},
-	"punct":  {{33, 47}, {58, 64}, {91, 96}, {123, 126}},
-	"space":  {{'\t', '\r'}, {' ', ' '}},
-	"upper":  {{'A', 'Z'}},
-	"xdigit": {{'0', '9'}, {'A', 'F'}, {'a', 'f'}},
+// posixClass gives the classes that gitignore knows, ASCII as there.
+func posixClass(name string) []span {
+	switch name {
+	case "alnum":
+		return []span{{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}
+	case "alpha":
+		return []span{{'A', 'Z'}, {'a', 'z'}}
+	case "blank":
+		return []span{{' ', ' '}, {'\t', '\t'}}
+	case "cntrl":
+		return []span{{0, 31}, {127, 127}}
+	case "digit":
+		return []span{{'0', '9'}}
+	case "graph":
+		return []span{{33, 126}}
+	case "lower":
+		return []span{{'a', 'z'}}
+	case "print":
+		return []span{{32, 126}}
+	case "punct":
+		return []span{{33, 47}, {58, 64}, {91, 96}, {123, 126}}
+	case "space":
+		return []span{{'\t', '\r'}, {' ', ' '}}
+	case "upper":
+		return []span{{'A', 'Z'}}
+	case "xdigit":
+		return []span{{'0', '9'}, {'A', 'F'}, {'a', 'f'}}
+	}
+	return nil
 }
 
 const unclosed = "has a [ without its ] (write \\[ for a bracket in a name)"
@@ -225,8 +240,8 @@ func parseClass(text string) (t token, n int, reason string) {
 		}
 		if strings.HasPrefix(text[i:], "[:") {
 			name, _, ok := strings.Cut(text[i+2:], ":]")
-			ranges, known := posix[name]
-			if !ok || !known {
+			ranges := posixClass(name)
+			if !ok || ranges == nil {
 				return t, 0, "has an unknown class after [: (the classes are [:alpha:], [:digit:] and their like)"
 			}
 			t.ranges = append(t.ranges, ranges...)

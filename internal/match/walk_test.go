@@ -352,7 +352,7 @@ func randomPattern(r *rand.Rand, root string) string {
 }
 
 func TestWalkAgreesWithNaive(t *testing.T) {
-	rounds := 40
+	rounds := 20
 	if testing.Short() {
 		rounds = 5
 	}
