@@ -3,7 +3,7 @@ package config
 import "strings"
 
 // quick parses the plain YAML that configurations are written in: block lists and mappings with
-// simple keys, one scalar a line, comments. It gives exactly the nodes that the full parser gives,
+// simple keys, one scalar or bracketed list a line, comments. It gives exactly the nodes that the full parser gives,
 // which a fuzz test compares, or says no and leaves the text to that one.
 func quick(src string) (node, bool) {
 	q := &quickParser{rest: src}
@@ -136,31 +136,14 @@ func simpleKey(s string) (key, rest string, ok bool) {
 	return s[:n], s[n+1:], true
 }
 
+// scalar parses a line's value: a text, a number, or a list in brackets.
 func (q *quickParser) scalar(s string, col int) node {
-	out := node{kind: text, line: q.line, col: col}
+	var out node
 	var behind string
-	if s == "" {
-		return q.fail()
-	}
-	switch c := s[0]; {
-	case c == '"' || c == '\'':
-		end := strings.IndexByte(s[1:], c)
-		if end < 0 || strings.Contains(s[1:1+end], `\`) {
-			return q.fail()
-		}
-		out.quoted, out.text, behind = true, s[1:1+end], s[end+2:]
-	case c == '[' && strings.HasPrefix(s, "[]"):
-		out.kind, out.flow, behind = list, true, s[2:]
-	default:
-		n := 0
-		for n < len(s) && plainByte(s[n]) {
-			n++
-		}
-		out.text, behind = s[:n], s[n:]
-		out.kind = plainKind(out.text)
-		if out.kind == other {
-			return q.fail()
-		}
+	if strings.HasPrefix(s, "[") {
+		out, behind = q.flow(s, col)
+	} else {
+		out, behind = q.word(s, col)
 	}
 	if b := strings.TrimLeft(behind, " "); b != "" && (b[0] != '#' || len(b) == len(behind)) {
 		return q.fail()
@@ -168,9 +151,56 @@ func (q *quickParser) scalar(s string, col int) node {
 	return out
 }
 
+// flow parses [a, "b"] and gives what stands behind it.
+func (q *quickParser) flow(s string, col int) (out node, behind string) {
+	out = node{kind: list, flow: true, line: q.line, col: col}
+	rest := strings.TrimLeft(s[1:], " ")
+	for !q.failed && !strings.HasPrefix(rest, "]") {
+		item, behind := q.word(rest, col+len(s)-len(rest))
+		if strings.IndexFunc(item.text, wide) >= 0 {
+			return q.fail(), "" // columns behind it are not bytes
+		}
+		out.items = append(out.items, item)
+		rest = strings.TrimLeft(behind, " ")
+		if more, ok := strings.CutPrefix(rest, ","); ok {
+			rest = strings.TrimLeft(more, " ")
+		} else if !strings.HasPrefix(rest, "]") {
+			return q.fail(), ""
+		}
+	}
+	return out, strings.TrimPrefix(rest, "]")
+}
+
+// word parses one scalar and gives what stands behind it.
+func (q *quickParser) word(s string, col int) (out node, behind string) {
+	if s == "" {
+		return q.fail(), ""
+	}
+	out = node{kind: text, line: q.line, col: col}
+	if c := s[0]; c == '"' || c == '\'' {
+		end := 1 + strings.IndexByte(s[1:], c)
+		if end == 0 || strings.IndexByte(s[1:end], '\\') >= 0 {
+			return q.fail(), ""
+		}
+		out.quoted, out.text = true, s[1:end]
+		return out, s[end+1:]
+	}
+	n := 0
+	for n < len(s) && plainByte(s[n]) {
+		n++
+	}
+	out.text, out.kind = s[:n], plainKind(s[:n])
+	if out.kind == other {
+		return q.fail(), ""
+	}
+	return out, s[n:]
+}
+
 func plainByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("._/~*-", c) >= 0
 }
+
+func wide(r rune) bool { return r >= 0x80 }
 
 // plainKind says what YAML makes of an unquoted word: other where this file does not want to know.
 func plainKind(s string) kind {

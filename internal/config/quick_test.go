@@ -14,7 +14,8 @@ func FuzzQuick(f *testing.F) {
 		"deny_read:\n- a\n- \"b\" # c\n", "a: 1 # x\nb:\n  c: '2'\n\n  # y\nd: []\n", "m:\n  - regex: \"x+\"\n    show_prefix: 8\n  - regex: y\n",
 		"a:\n  b:\n    - c\nd:\n", "a:\n  - b\n   - c\n", "a: b\n  c: d\n", "a:\n - b\n c: d\n", "a: b c\n", "a: 'it''s'\n", "- a\n", "a\n", "a: .5\n", "a: ~\n",
 		"a:\n  - - b\n", "a: x#y\n", "a: \"x\"#y\n", "a:#y\n", "a: -\n", "a: ---\n", "a: b: c\n", "---\na: b\n", "a: b\n...\n", "a:\n\n  # z\n  b: c\n d: e\n",
-		"a: 0x10\nb: 1e3\nc: 1_000\nd: 08\ne: 12:30\n", "a: 2001-01-01\n", "a: <<\n", "a:\n    - b\n  - c\n", "  a: b\nc: d\n", "a: b\na: c\n",
+		"a: 0x10\nb: 1e3\nc: 1_000\nd: 08\ne: 12:30\n", "a: 2001-01-01\n", "a: <<\n", "a:\n    - b\n  - c\n", "  a: b\nc: d\n", "a: [b, 'c' , \"d\",] # x\n", "a: [ ]\n", "a: [b c]\n", "a: [b,,c]\n", "a: [b]c\n", "a: [\"ä\", b]\n", "a: [,]\n", "a: [b\n", "- [a]\n", "a: [[b]]\n", "a: [\"b\"c]\n", "a: [b ,c]\n",
+		"a: b\na: c\n",
 	} {
 		f.Add(s)
 	}
