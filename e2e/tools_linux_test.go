@@ -146,7 +146,7 @@ func (s *story) start(ts *testscript.TestScript, neg bool, args []string) {
 	cmd.Args[0] = args[1]
 	cmd.Dir, cmd.Env = ts.MkAbs("."), s.environ(ts)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	ts.Check(cmd.Start())
 	out.Close()
 	b := &background{cmd: cmd, done: make(chan struct{})}

@@ -33,6 +33,7 @@ func inside(args []string) error {
 		fmt.Println("NOT IN A SANDBOX: these are the namespaces of the tests")
 		os.Exit(99)
 	}
+	fmt.Fprintln(os.Stderr, "attacker: inside")
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

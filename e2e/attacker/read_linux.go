@@ -261,8 +261,8 @@ func listFDs([]string) error {
 	found := false
 	for fd := 3; fd < 1024; fd++ {
 		to, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-		if err != nil || strings.HasPrefix(to, "anon_inode:") {
-			continue // the Go runtime's own epoll and eventfd
+		if err != nil || strings.HasPrefix(to, "anon_inode:") || strings.HasPrefix(to, "/sys/fs/cgroup/") {
+			continue // the Go runtime's own
 		}
 		found = true
 		buf := make([]byte, 4096)

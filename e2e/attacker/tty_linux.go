@@ -77,9 +77,11 @@ func onTerminal(args []string, streams string) error {
 		err = <-done
 		fmt.Println("TIMEOUT")
 	}
-	_ = unix.SetNonblock(int(slave.Fd()), true)
-	typed := make([]byte, 4096)
-	k, _ := unix.Read(int(slave.Fd()), typed)
+	typed, k := make([]byte, 4096), 0
+	tty := int(slave.Fd()) // which makes it blocking, so only this once
+	if waiting, _ := unix.Poll([]unix.PollFd{{Fd: int32(tty), Events: unix.POLLIN}}, 0); waiting > 0 {
+		k, _ = unix.Read(tty, typed)
+	}
 	slave.Close()
 	select {
 	case <-drained:
