@@ -280,7 +280,7 @@ func checkRegex(expr string) *problem {
 		return wrong("", "bad regex: %s", err)
 	}
 	if expr == "" || shortest(re) == 0 {
-		return wrong("make it match at least one character: + instead of *", "the regex %q matches the empty string, so it would mask everywhere", expr)
+		return wrong("make it match at least one character: + instead of *", "the regex %s matches the empty string, so it would mask everywhere", expr)
 	}
 	return nil
 }

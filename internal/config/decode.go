@@ -14,7 +14,7 @@ type decoder struct {
 }
 
 // maxErrors is where more of them stop helping.
-const maxErrors = 20
+const maxErrors = 10
 
 func (d *decoder) fail(line, col int, msg, hint string) {
 	if d.enough() {
@@ -116,7 +116,7 @@ func (d *decoder) mapping(n node, name string, known []string, visit func(string
 			return
 		}
 		if p.key.kind == other {
-			d.failAt(p.key, "this YAML has no use here", "write plain `key: value` lines")
+			d.failAt(p.key, "YAML's merge keys and complex keys have no use here", "write plain `key: value` lines")
 			continue
 		}
 		if !contains(known, p.key.text) || p.key.kind != text {
@@ -195,6 +195,8 @@ func (d *decoder) text(n node, what string) (string, bool) {
 		d.failAt(n, fmt.Sprintf("%s must be a text, YAML reads this as %s", what, n.kind), "write "+quote(n.text))
 	case n.kind == other:
 		d.special(n)
+	case n.kind == mapping && len(n.pairs) == 1 && n.pairs[0].value.text != "":
+		d.failAt(n, fmt.Sprintf("%s must be a text, this is a mapping", what), "write "+quote(n.pairs[0].key.text+":"+n.pairs[0].value.text))
 	case n.kind == null:
 		d.failAt(n, fmt.Sprintf("%s is empty", what), "write a value, or remove the line")
 	default:
@@ -229,13 +231,14 @@ func (d *decoder) oneOf(n node, key string, known []string) string {
 func (d *decoder) limit(key string, v node, l *Limits) {
 	switch key {
 	case "max_memory":
-		if v.kind == text && !v.lines || v.kind == integer || v.kind == float {
+		switch v.kind {
+		case text, integer, float, boolean:
 			size, wrong := parseSize(v.text)
 			d.check(v, wrong)
 			l.MaxMemory = size
-			return
+		default:
+			d.text(v, key)
 		}
-		d.text(v, key)
 	case "max_cpu_percent":
 		l.MaxCPUPercent = d.count(v, key, 100, "it is of the whole machine: 100 is all of it, and leaving the key out is no limit")
 	case "max_pids":
@@ -289,6 +292,7 @@ func (d *decoder) maskPattern(item node, m *Mask) {
 	}
 	var p MaskPattern
 	var regex, prefix *node
+	before := len(d.errs)
 	d.mapping(item, "a mask pattern", patternKeys, func(key string, v node) {
 		switch key {
 		case "regex":
@@ -311,17 +315,16 @@ func (d *decoder) maskPattern(item node, m *Mask) {
 			}
 		}
 	})
+	if len(d.errs) > before {
+		return
+	}
 	if regex == nil {
 		d.failAt(item, "a mask pattern needs a regex", "add `regex: \"...\"`")
 		return
 	}
-	if regex.kind != text || !d.check(*regex, checkRegex(p.Regex)) {
-		return
+	if d.check(*regex, checkRegex(p.Regex)) && (prefix == nil || d.check(*prefix, checkPrefix(p))) {
+		m.Patterns = append(m.Patterns, p)
 	}
-	if prefix != nil && !d.check(*prefix, checkPrefix(p)) {
-		return
-	}
-	m.Patterns = append(m.Patterns, p)
 }
 
 func (d *decoder) check(n node, wrong *problem) bool {

@@ -103,8 +103,8 @@ func (d *decoder) parseFull() (root node) {
 	}
 	for i, doc := range file.Docs {
 		if i > 0 && doc.Body != nil {
-			t := doc.Body.GetToken()
-			d.fail(t.Position.Line, t.Position.Column, "a second YAML document begins here", "one file holds one document; remove the line ---")
+			second := (&tree{lines: strings.Split(d.src, "\n")}).node(doc.Body)
+			d.failAt(second, "a second YAML document begins here", "one file holds one document; remove the line ---")
 			return node{}
 		}
 		if i == 0 && doc.Body != nil {
@@ -175,6 +175,9 @@ func explain(msg, rest string) (string, string) {
 	for _, known := range []struct{ part, msg, hint string }{
 		{"cannot start any token", "a tab cannot stand here", "indent with spaces"},
 		{"sequence end token ']' not found", `this "[" is never closed`, `add a "]"`},
+		{"',' or ']' must be specified", `a list in brackets goes on here without a ","`, `add the "]" that ends it, or a ","`},
+		{"',' or '}' must be specified", `a mapping in braces goes on here without a ","`, `add the "}" that ends it, or a ","`},
+		{"could not find flow mapping end token", `this "{" is never closed`, `add a "}"`},
 		{"could not find flow map content", `this "{" is never closed`, `add a "}"`},
 		{"could not find end character of double-quoted", "this quote is never closed", `add a " at the end`},
 		{"could not find end character of single-quoted", "this quote is never closed", "add a ' at the end"},
