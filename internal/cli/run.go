@@ -89,10 +89,10 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	for _, w := range pol.Warnings {
-		fmt.Fprintf(os.Stderr, "[aigate] warning: %s\n", w)
+		say("warning: %s", w)
 	}
 	if !f.quiet {
-		fmt.Fprintf(os.Stderr, "[aigate] %s\n", pol.Banner())
+		say("%s", pol.Banner())
 	}
 	caller, err := term.Inspect()
 	if err != nil {
@@ -101,9 +101,7 @@ func (f *runFlags) run(args []string) error {
 	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
 	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()
-	for _, path := range pol.Appeared() {
-		fmt.Fprintf(os.Stderr, "[aigate] note: made during the run, and run by your tools: %s\n", path)
-	}
+	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])
 	}
@@ -111,6 +109,20 @@ func (f *runFlags) run(args []string) error {
 		return exitStatus(status)
 	}
 	return nil
+}
+
+// afterwards tells what came into being that the user's tools would run, and
+// remembers project files of aigate's own that the payload made.
+func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
+	for _, path := range pol.Appeared() {
+		say("made during the run, look at it before your tools run it: %s", path)
+		if filepath.Base(path) != ".aigate.yaml" {
+			continue
+		}
+		if err := (ledger{h.Home}).distrust(path); err != nil && !f.defaults {
+			say("cannot remember that %s was made in the sandbox: %v", path, err)
+		}
+	}
 }
 
 // exitStatus is an error that says nothing more than the number.

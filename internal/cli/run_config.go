@@ -29,8 +29,12 @@ func (f *runFlags) config(h policy.Host) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	project, err := config.LoadProject(filepath.Join(h.Project, ".aigate.yaml"))
+	path := filepath.Join(h.Project, ".aigate.yaml")
+	project, err := config.LoadProject(path)
 	if err != nil {
+		return nil, err
+	}
+	if project, err = trusted(h, path, global, project); err != nil {
 		return nil, err
 	}
 	merged := config.Merge(global, project)
