@@ -195,12 +195,9 @@ func cooked(t unix.Termios) unix.Termios {
 	return t
 }
 
-// inForeground says whether our process group may use the terminal. One that does not control our session knows no
-// process groups.
+// inForeground says whether our process group may use the terminal. One that does not control our session, or that has
+// gone, knows no process groups.
 func inForeground(terminal int) bool {
 	group, err := unix.IoctlGetInt(terminal, unix.TIOCGPGRP)
-	if err != nil {
-		return err == unix.ENOTTY
-	}
-	return group == unix.Getpgrp()
+	return err != nil || group == unix.Getpgrp()
 }

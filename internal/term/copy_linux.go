@@ -120,9 +120,10 @@ func (o *output) drain(last bool) {
 
 // input copies keys to the pty, while it may. A payload that does not read them holds up nothing else.
 type input struct {
-	pty, from *os.File
-	gone      func() bool // says whether the terminal has gone
-	failed    func()      // it has
+	pty    *os.File
+	from   *tty
+	lost   func() // the terminal is another group's
+	failed func() // the terminal has gone
 
 	mu    sync.Mutex // held while reading, so that nothing is read any more once pause has returned
 	wake  sync.Cond
@@ -130,8 +131,10 @@ type input struct {
 	ended bool
 }
 
-// errEnded is what read gives after end.
-var errEnded = errors.New("ended")
+var (
+	errEnded = errors.New("no more input is to be read")
+	errLost  = errors.New("the terminal is another's")
+)
 
 func (in *input) run() {
 	buf := make([]byte, 4<<10)
@@ -146,7 +149,9 @@ func (in *input) run() {
 		case err == nil:
 		case err == errEnded:
 			return
-		case err == io.EOF && !in.gone(): // somebody undid our raw mode and typed Ctrl-D
+		case err == errLost:
+			in.lost()
+		case err == io.EOF && !in.from.hungUp(): // somebody undid our raw mode and typed Ctrl-D
 			time.Sleep(10 * time.Millisecond)
 		default:
 			in.failed()
@@ -164,9 +169,12 @@ func (in *input) read(buf []byte) (int, error) {
 	if in.ended {
 		return 0, errEnded
 	}
-	n, err := in.from.Read(buf)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	n, err := in.from.read(buf)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		in.open, err = false, nil
+	case err == errLost:
+		in.open = false
 	}
 	return n, err
 }

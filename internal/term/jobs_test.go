@@ -21,7 +21,7 @@ func TestKeysAndModes(t *testing.T) {
 	if inside := c.do("run stty -a"); inside != outside {
 		t.Errorf("outside\n%s\ninside\n%s", outside, inside)
 	}
-	if got := c.do(`run sh -c 'tty; tty <&1; tty <&2; tty </dev/tty >/dev/null && echo own' `); strings.Contains(got, c.do("tty")) || !strings.Contains(got, "own") {
+	if got := c.do(`run bash -c 'tty; tty <&1; tty <&2; tty </dev/tty >/dev/null && echo own' `); strings.Contains(got, c.do("tty")) || !strings.Contains(got, "own") {
 		t.Errorf("the payload's terminal: %s", got)
 	}
 	if after := c.do("stty -a"); after != outside {
@@ -32,14 +32,14 @@ func TestKeysAndModes(t *testing.T) {
 func TestCtrlC(t *testing.T) {
 	c := shell(t)
 	before := c.do("stty -a")
-	c.line("run sh -c 'trap \"echo caught; exit 3\" INT; " + idle + "'")
+	c.line("run bash -c 'trap \"echo caught; exit 3\" INT; " + idle + "'")
 	c.expect("ready")
 	c.send("\x03")
 	c.expect("caught")
 	if got := c.do("echo $?"); got != "3\n" {
 		t.Errorf("status %s", got)
 	}
-	c.line("run sh -c '" + idle + "'")
+	c.line("run bash -c '" + idle + "'")
 	c.expect("ready")
 	c.send("\x03")
 	if got := c.do("echo $?"); !strings.Contains(got, "130\n") {
@@ -53,7 +53,7 @@ func TestCtrlC(t *testing.T) {
 func TestStopAndForeground(t *testing.T) {
 	c := shell(t)
 	before := c.do("stty -a")
-	c.line("run sh -c 'echo read\"\"y; read x; echo go\"\"t $x; read x; echo go\"\"t $x'")
+	c.line("run bash -c 'echo read\"\"y; read x; echo go\"\"t $x; read x; echo go\"\"t $x'")
 	c.expect("ready")
 	for _, word := range []string{"one", "two"} {
 		c.send("\x1a")
@@ -76,7 +76,7 @@ func TestStopAndForeground(t *testing.T) {
 // What was written before the stop is on the screen before the shell says that there was one.
 func TestStopDrains(t *testing.T) {
 	c := shell(t)
-	c.line(`run sh -c 'seq 20000; kill -TSTP $$; echo go""on'`)
+	c.line(`run bash -c 'seq 20000; kill -TSTP $$; echo go""on'`)
 	if got := c.expect("Stopped"); !strings.Contains(got, "\r\n20000\r\n") {
 		t.Errorf("the last line is missing before the stop: …%q", got[max(0, len(got)-100):])
 	}
@@ -86,7 +86,7 @@ func TestStopDrains(t *testing.T) {
 
 func TestBackground(t *testing.T) {
 	c := shell(t)
-	c.line("run sh -c 'echo read\"\"y; while :; do sleep 0.1; echo ti\"\"ck; done'")
+	c.line("run bash -c 'echo read\"\"y; while :; do sleep 0.1; echo ti\"\"ck; done'")
 	c.expect("tick")
 	c.send("\x1a")
 	c.expect("Stopped")
@@ -98,7 +98,7 @@ func TestBackground(t *testing.T) {
 	c.expect("tick")
 	c.expect("tick")
 	c.send("fg\n")
-	c.expect("run sh")
+	c.expect("run bash")
 	c.expect("tick")
 	c.send("\x03") // the terminal is not raw: the key is a signal to us
 	if got := c.do("echo $?"); !strings.Contains(got, "130\n") {
@@ -108,7 +108,7 @@ func TestBackground(t *testing.T) {
 
 func TestBackgroundAsksForInput(t *testing.T) {
 	c := shell(t)
-	c.line("run sh -c 'read x; echo go\"\"t $x; stty -a'&")
+	c.line("run bash -c 'read x; echo go\"\"t $x; stty -a'&")
 	c.expect("[1]")
 	c.do("sleep 0.3")
 	if got := c.do("jobs"); !strings.Contains(got, "Stopped") {
@@ -126,7 +126,7 @@ func TestStoppedByItself(t *testing.T) {
 	for _, sig := range []string{"STOP", "TSTP", "TTIN", "TTOU"} {
 		t.Run(sig, func(t *testing.T) {
 			c := shell(t)
-			c.line("run sh -c 'kill -" + sig + " $$; echo go\"\"on'")
+			c.line("run bash -c 'kill -" + sig + " $$; echo go\"\"on'")
 			if !strings.HasPrefix(sig, "TT") { // to ask for the terminal is granted at once
 				c.expect("Stopped")
 				c.line("fg")
@@ -139,7 +139,7 @@ func TestStoppedByItself(t *testing.T) {
 // A script is a job together with what it runs.
 func TestStopInScript(t *testing.T) {
 	c := shell(t)
-	c.line("sh -c 'run sh -c \"echo read\\\"\\\"y; read x; echo go\\\"\\\"t \\$x\"; echo e\"\"nd'")
+	c.line("bash -c 'run bash -c \"echo read\\\"\\\"y; read x; echo go\\\"\\\"t \\$x\"; echo e\"\"nd'")
 	c.expect("ready")
 	c.send("\x1a")
 	c.expect("Stopped")
@@ -152,7 +152,7 @@ func TestStopInScript(t *testing.T) {
 // Nobody would continue a session leader.
 func TestOrphanDoesNotStop(t *testing.T) {
 	for _, stop := range []string{"TSTP", "STOP"} {
-		c := open(t, runCommand, "sh", "-c", "echo ready; kill -"+stop+" $$; read x; echo got $x")
+		c := open(t, runCommand, "bash", "-c", "echo ready; kill -"+stop+" $$; read x; echo got $x")
 		c.expect("ready")
 		c.send("word\n")
 		c.expect("got word")
@@ -162,7 +162,7 @@ func TestOrphanDoesNotStop(t *testing.T) {
 func TestAigateStoppedAlone(t *testing.T) {
 	c := shell(t)
 	before := c.do("stty -a")
-	c.line("run sh -c 'echo read\"\"y; read x; echo go\"\"t $x; read x; echo go\"\"t $x'")
+	c.line("run bash -c 'echo read\"\"y; read x; echo go\"\"t $x; read x; echo go\"\"t $x'")
 	c.expect("ready")
 	aigate, _ := c.pids()
 	c.kill(aigate, unix.SIGSTOP)
@@ -173,7 +173,7 @@ func TestAigateStoppedAlone(t *testing.T) {
 	c.kill(aigate, unix.SIGSTOP)
 	c.expect("Stopped")
 	c.do("bg")
-	if got := c.do("sleep 0.4; jobs"); !strings.Contains(got, "Running") {
+	if got := c.do("sleep 0.4; jobs -l"); !strings.Contains(got, "Running") {
 		t.Errorf("jobs: %s", got)
 	}
 	c.line("fg") // bash sends nothing to a job that runs
@@ -188,16 +188,15 @@ func TestAigateStoppedAlone(t *testing.T) {
 func TestResize(t *testing.T) {
 	c := shell(t)
 	c.resize(31, 201)
-	c.line("run sh -c 'stty size; trap \"stty size\" WINCH; " + idle + "'")
-	c.expect("31 201")
-	c.expect("ready")
+	c.line("run sizes")
+	c.expect("size 31 201")
 	c.resize(42, 111)
-	c.expect("42 111")
+	c.expect("size 42 111")
 	c.send("\x1a")
 	c.expect("Stopped")
 	c.resize(43, 112)
 	c.line("fg")
-	c.expect("43 112")
+	c.expect("size 43 112")
 	c.send("\x03")
 	c.expect(prompt)
 }
@@ -205,11 +204,11 @@ func TestResize(t *testing.T) {
 // In a pipeline the keys are for the pager.
 func TestPipelineKeepsItsKeys(t *testing.T) {
 	c := shell(t)
-	c.line("run sh -c 'echo from pay\"\"load; sleep 1' | sh -c 'head -n1; read k </dev/tty; echo ke\"\"y $k; cat'")
+	c.line("run bash -c 'echo from pay\"\"load; sleep 1' | bash -c 'head -n1; read k </dev/tty; echo ke\"\"y $k; cat'")
 	c.expect("from payload")
 	c.send("abc\n")
 	c.expect("key abc")
-	c.line("run sh -c 'seq 1000' | TERM=vt100 less")
+	c.line("run bash -c 'seq 1000' | TERM=vt100 less")
 	c.expect("1\r\n2\r\n")
 	c.send("q")
 	if got := c.do("echo ok"); !strings.Contains(got, "ok") {
@@ -219,13 +218,13 @@ func TestPipelineKeepsItsKeys(t *testing.T) {
 
 func TestPipelineMayAsk(t *testing.T) {
 	c := shell(t)
-	c.line("run sh -c 'read x; echo go\"\"t $x; stty -a' | cat")
+	c.line("run bash -c 'read x; echo go\"\"t $x; stty -a' | cat")
 	c.send("word\n")
 	if got := c.expect("got word\r\n"); strings.Count(got, "word\r\n") > 2 {
 		t.Errorf("echoed twice: %q", got)
 	}
 	c.expect("speed")
-	c.line("echo x | run sh -c 'read y </dev/tty; echo go\"\"t $y'")
+	c.line("echo x | run bash -c 'read y </dev/tty; echo go\"\"t $y'")
 	c.send("other\n")
 	c.expect("got other\r\n")
 }
@@ -234,7 +233,7 @@ func TestPipelineMayAsk(t *testing.T) {
 func TestJobWithoutPTY(t *testing.T) {
 	c := shell(t)
 	out := t.TempDir() + "/out"
-	c.line("run sh -c 'trap \"echo caught; exit 4\" INT; " + idle + "' </dev/null >" + out + " 2>&1")
+	c.line("run bash -c 'trap \"echo caught; exit 4\" INT; " + idle + "' </dev/null >" + out + " 2>&1")
 	ready := func() bool { b, _ := os.ReadFile(out); return strings.Contains(string(b), "ready") }
 	eventually(t, "ready", ready)
 	c.send("\x1a")

@@ -111,7 +111,7 @@ func (s *Session) take() error {
 			modes := cooked(s.tty.before)
 			control(s.pty, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &modes) })
 		}
-		s.in = &input{pty: s.pty, from: s.tty.File, gone: s.tty.hungUp, failed: s.hangUp}
+		s.in = &input{pty: s.pty, from: s.tty, lost: func() { go s.guard(s.continued) }, failed: s.hangUp}
 		s.in.wake.L = &s.in.mu
 		go s.guard(s.in.run)
 	}
@@ -217,6 +217,7 @@ func (s *Session) hangUp() {
 	s.hangup.Do(func() {
 		s.gone.Store(true)
 		s.payload.signalGroup(unix.SIGHUP)
+		s.payload.signalGroup(unix.SIGCONT) // as the kernel does: the stopped are to hear it
 		s.pty.Close()
 	})
 }
@@ -283,11 +284,15 @@ func (s *Session) continued() {
 	if s.finished || !s.has || s.gone.Load() {
 		return
 	}
-	if inForeground(s.tty.fd) {
+	switch {
+	case inForeground(s.tty.fd):
+		s.read(false) // it may have ended by itself
 		s.take()
-		return
+	case orphaned():
+		s.hangUp()
+	default:
+		s.read(false)
+		s.tty.lose()
+		s.look.Reset(250 * time.Millisecond)
 	}
-	s.read(false)
-	s.tty.lose()
-	s.look.Reset(250 * time.Millisecond)
 }

@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(playInit(os.Args[1:]))
 	case "stage":
 		playStage(os.Args[1:])
+	case "sizes":
+		playSizes()
 	case "closed":
 		os.Exit(playClosed())
 	}
@@ -50,9 +52,11 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	runCommand = filepath.Join(dir, "run")
-	script := fmt.Sprintf("#!/bin/sh\n%s=aigate exec %s \"$@\"\n", roleVar, self())
-	if err := os.WriteFile(runCommand, []byte(script), 0o755); err != nil {
-		panic(err)
+	for command, role := range map[string]string{"run": "aigate", "sizes": "sizes"} {
+		script := fmt.Sprintf("#!/bin/sh\n%s=%s exec %s \"$@\"\n", roleVar, role, self())
+		if err := os.WriteFile(filepath.Join(dir, command), []byte(script), 0o755); err != nil {
+			panic(err)
+		}
 	}
 	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	return m.Run()
@@ -279,6 +283,21 @@ func playStage(args []string) {
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(127)
+}
+
+// playSizes is a payload that says how large its terminal has become. (bash loses a SIGWINCH while it is stopped, and
+// dash a Ctrl-Z during its vfork, by which it waits for a child that has stopped.)
+func playSizes() {
+	resized := make(chan os.Signal, 1)
+	signal.Notify(resized, unix.SIGWINCH)
+	for {
+		ws, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println("size", ws.Row, ws.Col)
+		<-resized
+	}
 }
 
 // playClosed is a caller whose descriptors 0 and 1 are closed, which Go itself would have filled at its start.

@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 
@@ -74,6 +75,34 @@ func (t *tty) restore() error {
 		return nil
 	}
 	return t.set(&t.before)
+}
+
+// read waits for keys, and reads them unless the terminal has become another group's in the meantime: to read in the
+// background would stop us, for keys that are not ours.
+func (t *tty) read(buf []byte) (n int, err error) {
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ready := raw.Read(func(fd uintptr) bool {
+		if !inForeground(t.fd) {
+			err = errLost
+			return true
+		}
+		for n, err = unix.Read(int(fd), buf); err == unix.EINTR; {
+			n, err = unix.Read(int(fd), buf)
+		}
+		return err != unix.EAGAIN
+	})
+	switch {
+	case ready != nil:
+		return 0, ready
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // lose is for when somebody stopped us and took the terminal before we could restore it.
