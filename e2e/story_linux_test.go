@@ -27,6 +27,7 @@ type story struct {
 
 	secret  string // what every denied file of this script holds
 	id      string // marks every process of this script, see leftovers
+	name    string // $NAME: for things whose names are shared by the whole machine
 	work    string
 	status  int // of the last sandbox, attack or outside
 	output  string
@@ -44,6 +45,7 @@ func (s *story) Parallel()                          {} // group has done it, bef
 func (s *story) setup(env *testscript.Env) error {
 	s.secret = "hunter2-" + strings.ToLower(rand.Text()[:12])
 	s.id = rand.Text()
+	s.name = strings.ToLower(s.id[:10])
 	s.work = env.WorkDir
 	s.kept = map[string]string{}
 	s.running = map[string]*background{}
@@ -73,7 +75,7 @@ func (s *story) setup(env *testscript.Env) error {
 		"HOST_PIDNS=" + pidns, // attacks that would hurt the host refuse to run in these namespaces
 		"HOST_MNTNS=" + mntns,
 		"PYTHONDONTWRITEBYTECODE=1",
-		"NAME=" + strings.ToLower(s.id[:10]), // for things whose names are shared by the whole machine
+		"NAME=" + s.name,
 	}
 	s.names = map[string]bool{}
 	for _, v := range env.Vars {

@@ -279,10 +279,24 @@ func (s *story) leftovers() {
 			s.Errorf("LEFT BEHIND: mount %s", line)
 		}
 	}
+	s.sweep()
 	if !s.Failed() && os.Getenv("AIGATE_E2E_KEEP") == "" {
 		if err := removeAll(s.work); err != nil {
 			s.Error(err)
 		}
+	}
+}
+
+// sweep removes what a script that ended early left where the whole machine sees it; $NAME is part of its name.
+func (s *story) sweep() {
+	for _, dir := range []string{"/tmp", "/dev/shm", "/run"} {
+		found, _ := filepath.Glob(dir + "/*" + s.name + "*")
+		for _, f := range found {
+			_ = removeAll(f)
+		}
+	}
+	for _, drop := range []string{"shm-drop " + s.name, "mq-drop e2e-" + s.name, "key-drop e2e-" + s.name} {
+		_ = exec.Command(filepath.Join(place, "bin", "attacker"), strings.Fields(drop)...).Run()
 	}
 }
 
