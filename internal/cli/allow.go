@@ -125,7 +125,10 @@ func stillDenied(name string) string {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(project, path)
 	}
-	by, _ := set.MatchPath(project, filepath.Clean(path), strings.HasSuffix(name, "/"))
+	by, denied := set.MatchPath(project, filepath.Clean(path), strings.HasSuffix(name, "/"))
+	if !denied {
+		return ""
+	}
 	return by
 }
 

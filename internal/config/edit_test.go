@@ -259,13 +259,15 @@ func TestParallelEdits(t *testing.T) {
 	os.WriteFile(path, DefaultFile(), 0o600)
 	var wg sync.WaitGroup
 	for i := range writers {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			cmd := exec.Command(os.Args[0], "-test.run=^TestParallelEdits$")
 			cmd.Env = append(os.Environ(), "CONFIG_TEST_ADD_TO="+path, fmt.Sprintf("CONFIG_TEST_ENTRY=file-%d", i))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)
 			}
-		})
+		}()
 	}
 	wg.Wait()
 	c, err := Load(path)
