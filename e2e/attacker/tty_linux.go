@@ -88,8 +88,8 @@ func onTerminal(args []string, streams string) error {
 	case <-time.After(time.Second):
 	}
 	os.Stdout.Write(said.Bytes())
-	fmt.Printf("TYPED:%s\n", typed[:max(k, 0)])
-	return err
+	fmt.Printf("TYPED:%s\nENDED: %v\n", typed[:max(k, 0)], err)
+	return nil
 }
 
 // raw turns off echo and line mode, so that pushed input neither shows as output nor waits for a newline.
