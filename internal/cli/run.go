@@ -114,6 +114,13 @@ func (f *runFlags) run(args []string) error {
 // afterwards tells what came into being that the user's tools would run, and
 // remembers project files of aigate's own that the payload made.
 func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
+	removed, err := pol.StrikeOut()
+	for _, path := range removed {
+		say("removed %s, which git would have followed to configuration of the sandboxed command's making", path)
+	}
+	if err != nil {
+		say("could not remove all of it: %v", err)
+	}
 	for _, path := range pol.Appeared() {
 		say("made during the run, look at it before your tools run it: %s", path)
 		if filepath.Base(path) != ".aigate.yaml" {

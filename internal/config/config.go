@@ -107,6 +107,10 @@ var errNotRegular = errors.New("not a regular file")
 func readFile(path string) ([]byte, error) {
 	fd, err := open(path)
 	if err != nil {
+		var st syscall.Stat_t
+		if errors.Is(err, syscall.EACCES) && syscall.Lstat(path, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFSOCK {
+			err = syscall.ENXIO // as for a socket that may be opened: a placeholder has no permissions at all
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}

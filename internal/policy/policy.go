@@ -57,6 +57,7 @@ type Policy struct {
 	Writable  []Entry     `json:"writable"`  // folders and files open for writing
 	Hidden    []Entry     `json:"hidden"`    // read as empty
 	Protected []Protected `json:"protected"` // cannot be changed, made, moved
+	Struck    []string    `json:"struck"`    // removed at once when they appear
 	Blocked   []Entry     `json:"blocked"`   // programs; Rule is the denied name
 	Network   Network     `json:"network"`
 	Env       []string    `json:"-"`

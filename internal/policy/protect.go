@@ -29,16 +29,43 @@ func (p *Policy) protected(noWrite walked, repos []string) error {
 			return err
 		}
 	}
-	missing := append(noWrite.Pending, p.own...)
-	// A name without a slash holds at any depth; the one that aigate itself
-	// would read is at the top.
-	missing = append(missing, filepath.Join(p.Project, ".aigate.yaml"))
-	for _, path := range missing {
-		if err := p.guardAbsent(strings.TrimRight(path, "/"), p.wantsDir(path)); err != nil {
+	literal := p.literals()
+	for _, path := range noWrite.Pending {
+		// The rest are the beginnings of globs.
+		if dir, ok := literal[strings.TrimRight(path, "/")]; ok {
+			if err := p.guardAbsent(strings.TrimRight(path, "/"), dir); err != nil {
+				return err
+			}
+		}
+	}
+	for _, dir := range p.own {
+		if err := p.guardMissing(dir, true, "aigate's own"); err != nil {
 			return err
 		}
 	}
-	return nil
+	// A name without a slash holds at any depth; the one that aigate itself
+	// would read is at the top.
+	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, "deny_write .aigate.yaml")
+}
+
+// literals gives the paths that deny_write spells out, and whether each is to
+// be a folder.
+func (p *Policy) literals() map[string]bool {
+	out := map[string]bool{}
+	for _, rule := range p.config.DenyWrite {
+		if strings.HasPrefix(rule, "!") || strings.ContainsAny(rule, `*?[{\`) {
+			continue
+		}
+		path := strings.TrimRight(rule, "/")
+		switch {
+		case strings.HasPrefix(path, "~/"):
+			path = filepath.Join(p.Home, path[2:])
+		case !filepath.IsAbs(path):
+			path = filepath.Join(p.Project, path)
+		}
+		out[path] = strings.HasSuffix(rule, "/")
+	}
+	return out
 }
 
 // reserved are the names in a project that cannot be made where they do not
@@ -68,20 +95,6 @@ func (p *Policy) builtin() []string {
 	return p.builtins
 }
 
-// wantsDir says whether the rule that spells a path out names a folder.
-func (p *Policy) wantsDir(path string) bool {
-	if slices.Contains(p.own, path) {
-		return true
-	}
-	short := path
-	if rest, ok := strings.CutPrefix(path, p.Project+"/"); ok {
-		short = rest
-	} else if rest, ok := strings.CutPrefix(path, p.Home+"/"); ok {
-		short = "~/" + rest
-	}
-	return slices.Contains(p.config.DenyWrite, short+"/") || slices.Contains(p.config.DenyWrite, path+"/")
-}
-
 // gitDirsOutside are the writable git folders that no walk of the project met.
 func (p *Policy) gitDirsOutside() (out []string) {
 	for _, d := range gitDirs(p.Project) {
@@ -94,29 +107,56 @@ func (p *Policy) gitDirsOutside() (out []string) {
 
 // guardRepo protects what git itself would execute: hooks, and the
 // configuration that can name a program for every occasion. New submodules'
-// folders can't be made by hand either, since git reads their configuration.
+// folders can't be made by hand either, since git reads their configuration,
+// nor a file that says configuration and hooks are to be found elsewhere.
+// See gitrepository-layout(5).
 func (p *Policy) guardRepo(repo string) error {
-	for _, f := range []struct {
-		name    string
-		dir     bool
-		missing bool // also when it is not there
-	}{
-		{"hooks", true, true}, {"config", false, true}, {"config.worktree", false, false},
-		{"modules", true, true},
-	} {
-		path := filepath.Join(repo, f.name)
-		there := isThere(path)
-		if !f.missing && !there {
-			continue
-		}
-		if f.name == "modules" && there {
+	const why = "git runs what it names"
+	for _, name := range []string{"hooks", "modules"} {
+		path := filepath.Join(repo, name)
+		if name == "modules" && isThere(path) {
 			continue // its repositories are guarded one by one
 		}
-		if err := p.guard(path, f.dir, "git runs what it names"); err != nil {
+		if err := p.guard(path, true, why); err != nil {
+			return err
+		}
+	}
+	if err := p.guard(filepath.Join(repo, "config"), false, why); err != nil {
+		return err
+	}
+	trees, err := filepath.Glob(filepath.Join(escapeGlob(repo), "worktrees", "*"))
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", repo, err)
+	}
+	for _, dir := range append(trees, repo) {
+		if err := p.guardTree(dir, repo); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// guardTree protects what a worktree's own folder (the main one's is the
+// repository) may hold: where the shared folder is, and configuration.
+func (p *Policy) guardTree(dir, repo string) error {
+	common := filepath.Join(dir, "commondir")
+	if isThere(common) {
+		if err := p.guard(common, false, "git reads configuration where it points"); err != nil {
+			return err
+		}
+	} else {
+		// git fails on any placeholder here, so the watcher removes one that comes.
+		p.Struck = append(p.Struck, common)
+	}
+	own := filepath.Join(dir, "config.worktree")
+	if isThere(own) || strings.Contains(strings.ToLower(readFile(filepath.Join(repo, "config"))), "worktreeconfig") {
+		return p.guard(own, false, "git runs what it names")
+	}
+	return nil
+}
+
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
 }
 
 // guard protects one path, in a writable folder, whether it exists or not.
@@ -235,7 +275,7 @@ func (p *Policy) view(dir, rest string, isDir bool) sandbox.Placeholder {
 	switch {
 	case isDir:
 		return sandbox.DirView
-	case below(dir, p.Project) && dir != p.Home:
+	case below(dir, p.Project) && dir != p.Home && !strings.Contains(dir+"/", "/.git/"):
 		return sandbox.SocketView
 	case strings.HasSuffix(rest, ".json"):
 		return sandbox.JSONView

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/sandbox"
@@ -14,9 +15,12 @@ import (
 // sockets of the host that would be visible inside are masked one by one. Most
 // lie in /run and /tmp, which are private anyway.
 
-// listening gives the paths of the sockets that processes of the host have
-// bound, from /proc/net/unix (see proc_net(5)).
-func listening() (paths []string) {
+// bound is a socket with a path.
+type bound struct{ path, inode string }
+
+// listening gives the sockets that processes of the host have bound, from
+// /proc/net/unix (see proc_net(5)).
+func listening() (out []bound) {
 	b, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		return nil // without it every socket that is found is asked, see alive
@@ -24,15 +28,35 @@ func listening() (paths []string) {
 	for line := range strings.SplitSeq(string(b), "\n") {
 		// Num RefCount Protocol Flags Type St Inode Path
 		if i := strings.IndexByte(line, '/'); i > 0 && !strings.Contains(line[:i], "@") {
-			paths = append(paths, line[i:])
+			f := strings.Fields(line[:i])
+			out = append(out, bound{line[i:], f[len(f)-1]})
 		}
 	}
-	return paths
+	return out
+}
+
+// boundOutside says that no process of another pid namespace, such as the
+// sandbox's, holds the socket: then it is the host's.
+func boundOutside(inode string) bool {
+	ours, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return true
+	}
+	holders, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range holders {
+		if to, err := os.Readlink(fd); err != nil || to != "socket:["+inode+"]" {
+			continue
+		}
+		ns, err := os.Readlink(filepath.Join(filepath.Dir(filepath.Dir(fd)), "ns/pid"))
+		return err != nil || ns == ours
+	}
+	return true
 }
 
 // sockets masks those that are in use and visible.
-func (p *Policy) sockets(bound, met []string) error {
-	for _, path := range bound {
+func (p *Policy) sockets(list []bound, met []string) error {
+	for _, s := range list {
+		path := s.path
 		if !p.visible(path) {
 			continue
 		}

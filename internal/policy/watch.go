@@ -2,8 +2,11 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,11 +27,12 @@ func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
 
 // watch is the policy's memory during a run.
 type watch struct {
-	policy *Policy
-	masked map[string]bool      // hidden at present, as far as we know
-	inodes map[match.Inode]bool // the hidden files
-	mu     sync.Mutex
-	made   []string // what the payload (or the host) made and the user's tools would run
+	policy  *Policy
+	masked  map[string]bool      // hidden at present, as far as we know
+	inodes  map[match.Inode]bool // the hidden files
+	mu      sync.Mutex
+	removed []string
+	made    []string // what the payload (or the host) made and the user's tools would run
 }
 
 func (w *watch) note(e Entry) {
@@ -68,6 +72,9 @@ func (w *watch) rescan(path string, onDir func(string)) ([]sandbox.Step, error) 
 	}
 	steps, err := w.steps(found, true)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.strike(path); err != nil {
 		return nil, err
 	}
 	if s, ok := w.again(path); ok {
@@ -129,6 +136,35 @@ func (w *watch) again(path string) (sandbox.Step, bool) {
 	return sandbox.Step{}, false
 }
 
+// strike removes a file that must not be and that nothing could stand in for.
+func (w *watch) strike(path string) error {
+	if !slices.Contains(w.policy.Struck, path) {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove %s, which must not be: %w", path, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.removed = append(w.removed, path)
+	return nil
+}
+
+// StrikeOut lists what was removed during the run, and removes what came while
+// nobody watched: at the very start, or because the watcher could not keep up.
+func (p *Policy) StrikeOut() (out []string, err error) {
+	for _, path := range p.Struck {
+		if exists(path) {
+			out = append(out, path)
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	if p.watch != nil {
+		out = append(out, p.watch.removed...)
+	}
+	return out, err
+}
+
 // linked masks a new name of a hidden file, and a socket that the host made.
 func (w *watch) linked(path string) (s sandbox.Step, ok bool) {
 	var st unix.Stat_t
@@ -138,16 +174,22 @@ func (w *watch) linked(path string) (s sandbox.Step, ok bool) {
 	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
 		return w.mask(Entry{path, false, "hard link of a denied file"}), true
 	}
-	// With a network namespace of its own, the payload's sockets are not in our
-	// list, so one that is was made outside.
-	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && !w.policy.Network.Host {
-		for _, bound := range listening() {
-			if bound == path {
-				return w.mask(Entry{path, false, "socket of the host"}), true
-			}
-		}
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && w.hosts(path) {
+		return w.mask(Entry{path, false, "socket of the host"}), true
 	}
 	return s, false
+}
+
+// hosts says that a socket that has just appeared was bound by a process
+// outside. With a network namespace of its own, the payload's sockets are not in
+// our list at all; without, the owner's pid namespace tells.
+func (w *watch) hosts(path string) bool {
+	for _, s := range listening() {
+		if s.path == path {
+			return !w.policy.Network.Host || boundOutside(s.inode)
+		}
+	}
+	return false
 }
 
 // appeared takes note of new names that the user's tools would act on.
