@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
@@ -111,13 +112,16 @@ func (f *ruleFlags) denyNet(hosts []string) error {
 		return err
 	}
 	before, err := config.Load(e.path)
-	if err == nil {
-		if gone := rest(before.AllowNet, hosts); len(gone) > 0 {
-			say("%s %s from allow_net", e.did("removed", "remove"), quotedList(gone))
-		}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := e.set(hosts); err != nil {
 		return err
+	}
+	if before != nil {
+		if gone := rest(before.AllowNet, hosts); len(gone) > 0 {
+			say("%s %s from allow_net", e.did("removed", "remove"), quotedList(gone))
+		}
 	}
 	if len(hosts) == 0 {
 		say("%s every host: allow_net of %s is empty", e.did("denied", "deny"), e.path)
