@@ -1,0 +1,70 @@
+# aigate: `make` alone lists what there is.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# What the tests need beside Go: the programs that the attack scripts use, and
+# a C compiler for the race detector. The benchmarks compare with fd.
+TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) gcc libc6-dev
+BENCH_PACKAGES = bubblewrap fd-find
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help build check format vet staticcheck race test bench bench-docs demo deps bench-deps
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+		printf '  make %-12s %s\n' "$$target" "$$what"; \
+	done
+
+build: ## ./aigate, a static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o aigate .
+
+demo: build ## what a sandboxed command can and cannot reach; touches no configuration
+	@demo/demo.sh ./aigate
+
+test: deps ## every test; installs what they need (root also runs the half that has root as the caller)
+	go test -timeout 25m ./...
+
+check: deps format vet staticcheck race ## all that CI checks
+
+format:
+	@unformatted=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	GOOS=linux go vet ./...
+	GOOS=linux GOARCH=arm64 go vet ./...
+	GOOS=darwin go vet ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+race:
+	CGO_ENABLED=1 go test -race -timeout 25m ./...
+
+bench: build bench-deps ## start-up, pattern matching, many masks, the watcher: ratios from one run
+	go run ./bench -aigate ./aigate
+
+bench-docs: build bench-deps ## the same, written to docs/benchmarks.md
+	go run ./bench -aigate ./aigate -write docs/benchmarks.md
+
+deps: ## install what the tests need, or say how
+	@$(call install,$(TEST_PACKAGES))
+
+bench-deps:
+	@$(call install,$(BENCH_PACKAGES))
+
+# install asks dpkg what is missing and calls apt-get for that alone.
+define install
+missing=$$(for p in $(1); do \
+	dpkg-query -Wf '$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$$p"; done); \
+if [ -z "$$missing" ]; then exit 0; \
+elif ! command -v apt-get >/dev/null; then \
+	echo "not a Debian or Ubuntu machine; the tests need what these packages hold:$$missing"; \
+elif [ "$$(id -u)" != 0 ]; then \
+	echo "missing packages; type:"; echo; echo "    sudo apt-get update && sudo apt-get install -y$$missing"; echo; exit 1; \
+else \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+fi
+endef
