@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/AxeForging/aigate/internal/config"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -205,11 +204,7 @@ func (s *story) project(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.MkdirAll(filepath.Join(home, ".aigate"), 0o755))
 		ts.Check(os.WriteFile(filepath.Join(home, ".aigate/config.yaml"), text, 0o644))
 	} else if !controlsOnly {
-		s.exec(ts, "aigate", "init")
-		if s.status != 0 { // TEMPORARY: until the command is there
-			ts.Check(os.MkdirAll(filepath.Join(home, ".aigate"), 0o755))
-			ts.Check(os.WriteFile(filepath.Join(home, ".aigate/config.yaml"), config.DefaultFile(), 0o644))
-		}
+		s.must(ts, "aigate", "init")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,7 @@ func init() {
 	add("clone-tree FROM TO", func(a []string) error { return cloneTree(a, 0) })
 	add("clone-tree-rec FROM TO", func(a []string) error { return cloneTree(a, unix.AT_RECURSIVE) })
 	add("open-tree-read FOLDER NAME", openTreeRead)
+	add("tree-wait FOLDER READY GO NAME", treeWait)
 	add("move-mount FROM TO", moveMount)
 	add("pivot NEW", pivot)
 	add("chroot-escape FILE", chrootEscape)
@@ -49,6 +51,34 @@ func openTreeRead(a []string) error {
 		return fmt.Errorf("open_tree: %w", err)
 	}
 	f, err := unix.Openat(fd, a[1], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 4096)
+	n, err := unix.Read(f, buf)
+	if n <= 0 {
+		return fmt.Errorf("empty %v", err)
+	}
+	fmt.Print(string(buf[:n]))
+	return nil
+}
+
+// treeWait keeps a detached copy of a folder, says so in READY, waits for GO and reads NAME through the copy.
+func treeWait(a []string) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, a[0], unix.OPEN_TREE_CLONE|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("open_tree: %w", err)
+	}
+	if err := os.WriteFile(a[1], []byte("ready\n"), 0o644); err != nil {
+		return err
+	}
+	for range 500 {
+		if _, err := os.Stat(a[2]); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	f, err := unix.Openat(fd, a[3], unix.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
