@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,6 +33,7 @@ type story struct {
 	output  string
 	kept    map[string]string // path → fingerprint, see snapshot
 	running map[string]*background
+	failed  bool            // and was meant to, see judge
 	names   map[string]bool // of the environment, see environ
 	script  string          // its file
 }
@@ -39,6 +41,35 @@ type story struct {
 func (s *story) Run(_ string, f func(testscript.T)) { f(s) }
 func (s *story) Verbose() bool                      { return testing.Verbose() }
 func (s *story) Parallel()                          {} // group has done it, before the script's clock starts
+
+// FailNow is what testscript calls when a script fails. In front of the hollow sandbox that is as it should be.
+func (s *story) FailNow() {
+	if !hollow {
+		s.T.FailNow()
+	}
+	s.failed = true
+	panic(errFailed)
+}
+
+func (s *story) Fatal(args ...any) {
+	s.Log(args...)
+	s.FailNow()
+}
+
+var errFailed = errors.New("the script failed")
+
+// judge says what a script's end means in front of the hollow sandbox.
+func (s *story) judge() {
+	if !hollow {
+		return
+	}
+	if r := recover(); r != nil && r != errFailed {
+		panic(r)
+	}
+	if name := strings.TrimSuffix(filepath.Base(s.script), ".txt"); !s.failed && !slices.Contains(mayPass, name) {
+		s.Errorf("%s passes with a sandbox that has no policy: it shows nothing", name)
+	}
+}
 
 // setup gives the script a home of its own and a clean environment.
 func (s *story) setup(env *testscript.Env) error {
