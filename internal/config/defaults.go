@@ -20,26 +20,27 @@ func Defaults() Config {
 }
 
 // builtinDenyWrite is what the user's next shell, git or editor would run. Files below ~/ are
-// listed though most of them lie outside every writable root: the home may be the project.
+// listed though most of them lie outside every writable root: the home may be the project. None
+// needs a look at every file of the project, which would double the cost of a start; what lies
+// deeper (a nested repository's hooks, .vscode, .aigate.yaml) the policy meets on the one walk
+// that looks for deny_read.
 func builtinDenyWrite() []string {
 	return []string{
 		// aigate's own rules.
-		".aigate.yaml",
+		"./.aigate.yaml",
 		// git: hooks, and settings that name programs. Hook managers run files of the work tree.
 		".git/hooks/", ".git/config", ".git/config.worktree", ".git/info/attributes",
-		"**/.git/hooks/", "**/.git/config", "**/.git/config.worktree",
-		".husky/", ".githooks/", ".lefthook/", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", ".overcommit.yml",
+		"./.husky/", "./.githooks/", "./.lefthook/", "./lefthook.yml", "./.lefthook.yml", "./.pre-commit-config.yaml", "./.overcommit.yml",
 		// Editors that run tasks, settings or scripts of the folder they open.
 		".vscode/tasks.json", ".vscode/settings.json", ".vscode/launch.json", ".vscode/mcp.json",
-		"**/.vscode/tasks.json", "**/.vscode/settings.json", "**/.vscode/launch.json", "**/.vscode/mcp.json",
-		"*.code-workspace", ".idea/", ".zed/", ".fleet/",
-		".nvim.lua", ".nvimrc", ".exrc", ".vimrc", ".gvimrc", ".lvimrc", ".dir-locals.el", ".dir-locals-2.el",
+		"./*.code-workspace", "./.idea/", "./.zed/", "./.fleet/",
+		"./.nvim.lua", "./.nvimrc", "./.exrc", "./.vimrc", "./.gvimrc", "./.lvimrc", "./.dir-locals.el", "./.dir-locals-2.el",
 		// Shells that run what a folder holds.
-		".envrc", "mise.toml", ".mise.toml", ".mise/", ".config/mise/", ".autoenv.zsh", ".autoenv",
+		"./.envrc", "./mise.toml", "./.mise.toml", "./.mise/", ".config/mise/", "./.autoenv.zsh", "./.autoenv",
 		// Agents that run hooks and servers from a folder, outside the sandbox too.
-		".claude/settings.json", ".claude/settings.local.json", ".claude/hooks/", ".mcp.json",
-		".cursor/hooks.json", ".cursor/mcp.json", ".codex/", ".gemini/settings.json", ".qwen/settings.json",
-		".opencode/", "opencode.json", "opencode.jsonc",
+		".claude/settings.json", ".claude/settings.local.json", ".claude/hooks/", "./.mcp.json",
+		".cursor/hooks.json", ".cursor/mcp.json", "./.codex/", ".gemini/settings.json", ".qwen/settings.json",
+		"./.opencode/", "./opencode.json", "./opencode.jsonc",
 
 		// The home: shells,
 		"~/.bashrc", "~/.bash_profile", "~/.bash_login", "~/.bash_logout", "~/.bash_aliases", "~/.profile", "~/.inputrc",

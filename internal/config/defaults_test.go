@@ -26,7 +26,7 @@ func TestDefaultPatterns(t *testing.T) {
 			.venv/lib/python3.12/site-packages/certifi/cacert.pem .venv/lib/python3.12/site-packages/tornado/test/test.key
 			venv/lib/python3.12/site-packages/azure/keyvault/secrets/ vendor/google.golang.org/grpc/credentials/ vendor/bundle/ruby/3.3.0/gems/x/ca.pem id_rsa.pub
 			~/.claude/.credentials.json ~/.claude.json ~/.codex/auth.json ~/.gitconfig ~/.cargo/config.toml ~/.config/git/config /etc/passwd /etc/ssl/certs/ca.pem /etc/hosts`},
-		{"deny_write", d.DenyWrite, `.git/hooks/ .git/config sub/.git/hooks/ sub/.git/config .aigate.yaml .vscode/tasks.json sub/.vscode/settings.json .idea/ .envrc a/.envrc .husky/
+		{"deny_write", d.DenyWrite, `.git/hooks/ .git/config .aigate.yaml .vscode/tasks.json .idea/ .envrc .husky/
 			app.code-workspace .claude/settings.json ~/.bashrc ~/.zshenv ~/.profile ~/.gitconfig ~/.ssh/ ~/.local/bin/ ~/.config/fish/ ~/.config/autostart/ ~/.config/systemd/
 			~/.local/share/dbus-1/ ~/.claude/settings.json ~/.codex/config.toml ~/.cache/pre-commit/ ~/.cache/p10k-instant-prompt-me.zsh ~/.cargo/bin/ ~/go/bin/`,
 			`.git/index .git/HEAD .git/objects/ .git/refs/ .vscode/extensions.json package.json Makefile .gitignore .github/ a/hooks/ config hooks/ .env .claude/CLAUDE.md

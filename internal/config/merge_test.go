@@ -29,7 +29,7 @@ func TestMergeLists(t *testing.T) {
 func TestMergeAddsToTheBuiltIn(t *testing.T) {
 	got := Merge(&Config{DenyWrite: []string{"x"}, DenyEnv: []string{"X"}, AllowWrite: []string{"~/x/"}}, &Config{DenyWrite: []string{"!.git/config"}})
 	for list, entries := range map[string][2][]string{
-		"deny_write": {got.DenyWrite, {".git/hooks/", ".aigate.yaml", "x", "!.git/config"}}, "deny_env": {got.DenyEnv, {"GITHUB_TOKEN", "X"}}, "allow_write": {got.AllowWrite, {"~/.cache/", "~/x/"}},
+		"deny_write": {got.DenyWrite, {".git/hooks/", "./.aigate.yaml", "x", "!.git/config"}}, "deny_env": {got.DenyEnv, {"GITHUB_TOKEN", "X"}}, "allow_write": {got.AllowWrite, {"~/.cache/", "~/x/"}},
 	} {
 		for _, want := range entries[1] {
 			if !slices.Contains(entries[0], want) {

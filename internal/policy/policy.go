@@ -67,8 +67,9 @@ type Policy struct {
 	config   *config.Config
 	host     Host
 	deny     *match.Set
-	own      []string // aigate's folders that do not exist yet
-	pending  []string // places that deny_read spells out and that do not exist yet
+	free     *match.Set // what deny_write takes back
+	own      []string   // aigate's folders that do not exist yet
+	pending  []string   // places that deny_read spells out and that do not exist yet
 	builtins []string
 	watch    *watch
 	absent   []string          // protected names that can be made all the same; see Appeared

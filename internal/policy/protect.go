@@ -8,23 +8,36 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
 // protected lists what deny_write names: what exists anywhere in the writable
 // folders, and, for names without a glob, what does not exist yet.
-func (p *Policy) protected(noWrite walked, repos []string) error {
+func (p *Policy) protected(noWrite walked, met *met) error {
 	if noWrite.err != nil {
 		return noWrite.err
+	}
+	if err := p.takeBack(); err != nil {
+		return err
 	}
 	for _, f := range noWrite.Found {
 		if err := p.guard(f.Path, f.Dir, "deny_write "+f.Pattern); err != nil {
 			return err
 		}
 	}
-	slices.Sort(repos)
-	for _, repo := range append(repos, p.gitDirsOutside()...) {
+	slices.Sort(met.files)
+	for _, path := range met.files {
+		if !exists(path) {
+			continue
+		}
+		if err := p.guard(path, false, "run or obeyed wherever it lies"); err != nil {
+			return err
+		}
+	}
+	slices.Sort(met.repos)
+	for _, repo := range append(met.repos, p.gitDirsOutside()...) {
 		if err := p.guardRepo(repo); err != nil {
 			return err
 		}
@@ -45,7 +58,7 @@ func (p *Policy) protected(noWrite walked, repos []string) error {
 	}
 	// A name without a slash holds at any depth; the one that aigate itself
 	// would read is at the top.
-	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, "deny_write .aigate.yaml")
+	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, "aigate's own")
 }
 
 // literals gives the paths that deny_write spells out, and whether each is to
@@ -89,7 +102,7 @@ func (p *Policy) guardAbsent(path string, dir bool) error {
 func (p *Policy) builtin() []string {
 	if p.builtins == nil {
 		for _, b := range config.BuiltinDenyWrite() {
-			p.builtins = append(p.builtins, strings.TrimRight(b, "/"))
+			p.builtins = append(p.builtins, strings.TrimPrefix(strings.TrimRight(b, "/"), "./"))
 		}
 	}
 	return p.builtins
@@ -161,7 +174,7 @@ func escapeGlob(path string) string {
 
 // guard protects one path, in a writable folder, whether it exists or not.
 func (p *Policy) guard(path string, dir bool, rule string) error {
-	if p.isProtected(path) || p.isHiddenAbove(path) {
+	if p.isProtected(path) || p.isHiddenAbove(path) || p.takenBack(path, dir) {
 		return nil
 	}
 	var st unix.Stat_t
@@ -175,6 +188,33 @@ func (p *Policy) guard(path string, dir bool, rule string) error {
 	default:
 		return fmt.Errorf("protect %s: %w", path, err)
 	}
+}
+
+// takeBack gathers the "!entries" of deny_write.
+func (p *Policy) takeBack() (err error) {
+	var back []string
+	for _, rule := range p.config.DenyWrite {
+		if bare, ok := strings.CutPrefix(rule, "!"); ok {
+			back = append(back, bare)
+		}
+	}
+	if back == nil {
+		return nil
+	}
+	if p.free, err = match.Parse(back, p.Home); err != nil {
+		return ruleError("deny_write", err)
+	}
+	return nil
+}
+
+// takenBack says that a "!entry" of deny_write gives the path free, also where
+// no pattern of the list protects it in the first place.
+func (p *Policy) takenBack(path string, dir bool) bool {
+	if p.free == nil {
+		return false
+	}
+	_, ok := p.free.MatchPath(p.Project, path, dir)
+	return ok
 }
 
 func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {

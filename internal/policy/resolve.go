@@ -11,6 +11,7 @@ import (
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/match"
+	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,7 +45,7 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 		return nil, err
 	}
 	p.ownFolders()
-	if err := p.protected(<-noWrite, met.repos); err != nil {
+	if err := p.protected(<-noWrite, met); err != nil {
 		return nil, err
 	}
 	for _, e := range <-programs {
@@ -77,13 +78,28 @@ type met struct {
 	mu      sync.Mutex
 	repos   []string // git folders
 	sockets []string
+	files   []string // protected wherever they lie
 }
 
 func (m *met) dir(path string) {
-	if isGitDir(path) {
-		m.mu.Lock()
+	repo := isGitDir(path)
+	config := path + "/.aigate.yaml"
+	var st unix.Stat_t
+	hasConfig := unix.Lstat(config, &st) == nil && !sandbox.IsPlaceholder(st.Mode)
+	editor := strings.HasSuffix(path, "/.vscode")
+	if !repo && !hasConfig && !editor {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if repo {
 		m.repos = append(m.repos, path)
-		m.mu.Unlock()
+	}
+	if hasConfig {
+		m.files = append(m.files, config)
+	}
+	if editor {
+		m.files = append(m.files, path+"/tasks.json", path+"/settings.json", path+"/launch.json", path+"/mcp.json")
 	}
 }
 

@@ -21,13 +21,28 @@ func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
 	for _, e := range p.Hidden {
 		w.note(e)
 	}
+	w.project = p.deny
+	if set, err := match.Parse(relative(p.config.DenyRead), p.Home); err == nil {
+		w.project = set
+	}
 	p.watch = w
 	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log}
+}
+
+// relative leaves out the patterns that lead to fixed places.
+func relative(patterns []string) (out []string) {
+	for _, pat := range patterns {
+		if bare := strings.TrimPrefix(pat, "!"); !strings.HasPrefix(bare, "~") && !strings.HasPrefix(bare, "/") {
+			out = append(out, pat)
+		}
+	}
+	return out
 }
 
 // watch is the policy's memory during a run.
 type watch struct {
 	policy  *Policy
+	project *match.Set           // the patterns that hold in the project alone
 	masked  map[string]bool      // hidden at present, as far as we know
 	inodes  map[match.Inode]bool // the hidden files
 	mu      sync.Mutex
@@ -58,21 +73,26 @@ func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 }
 
 // rescan judges what has just appeared at path. It is a new file there even if
-// one of that name was masked before: the mask went with the old one.
-func (w *watch) rescan(path string, onDir func(string)) ([]sandbox.Step, error) {
-	p := w.policy
-	found, err := p.deny.Rescan(p.Project, path, match.Options{OnDir: onDir})
-	if err != nil {
-		return nil, err
+// one of that name was masked before: the mask went with the old one. Most
+// events are of no interest, and a build makes thousands: those cost one lstat.
+func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, err error) {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return nil, nil // gone again
 	}
-	for _, pending := range found.Pending {
-		if at := nearest(pending); below(path, at) || below(at, path) {
-			onDir(at)
+	if set := w.concerned(path, st); set != nil {
+		found, err := set.Rescan(w.policy.Project, path, match.Options{OnDir: onDir})
+		if err != nil {
+			return nil, err
 		}
-	}
-	steps, err := w.steps(found, true)
-	if err != nil {
-		return nil, err
+		for _, pending := range found.Pending {
+			if at := nearest(pending); below(path, at) || below(at, path) {
+				onDir(at)
+			}
+		}
+		if steps, err = w.steps(found, true); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.strike(path); err != nil {
 		return nil, err
@@ -80,10 +100,37 @@ func (w *watch) rescan(path string, onDir func(string)) ([]sandbox.Step, error) 
 	if s, ok := w.again(path); ok {
 		steps = append(steps, s)
 	}
-	if s, ok := w.linked(path); ok {
+	if s, ok := w.linked(path, st); ok {
 		steps = append(steps, s)
 	}
 	return steps, nil
+}
+
+// concerned gives the patterns that have to be looked for at path, nil when
+// none can be met there.
+func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
+	p := w.policy
+	inProject := below(path, p.Project)
+	if isDir(st) && inProject {
+		return w.project
+	}
+	set := p.deny
+	if inProject {
+		set = w.project
+	}
+	for _, dir := range []bool{false, true} {
+		if _, ok := set.MatchPath(p.Project, path, dir); ok {
+			return p.deny
+		}
+	}
+	if isDir(st) || isLink(st.Mode) {
+		for _, pending := range p.pending {
+			if below(pending, path) {
+				return p.deny
+			}
+		}
+	}
+	return nil
 }
 
 // steps gives the masks for what a walk found. again: also for what is masked
@@ -166,9 +213,8 @@ func (p *Policy) StrikeOut() (out []string, err error) {
 }
 
 // linked masks a new name of a hidden file, and a socket that the host made.
-func (w *watch) linked(path string) (s sandbox.Step, ok bool) {
-	var st unix.Stat_t
-	if unix.Lstat(path, &st) != nil || isDir(st) || w.masked[path] {
+func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
+	if isDir(st) || w.masked[path] {
 		return s, false
 	}
 	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
