@@ -170,6 +170,7 @@ func TestAigateStoppedAlone(t *testing.T) {
 	c.line("fg")
 	c.send("one\n")
 	c.expect("got one")
+	time.Sleep(100 * time.Millisecond) // no person stops it while it is still taking the terminal
 	c.kill(aigate, unix.SIGSTOP)
 	c.expect("Stopped")
 	c.do("bg")

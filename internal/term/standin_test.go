@@ -59,6 +59,7 @@ func runTests(m *testing.M) int {
 		}
 	}
 	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	return m.Run()
 }
 
