@@ -36,6 +36,11 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			return err
 		}
 	}
+	if dot := filepath.Join(p.Project, ".git"); len(gitDirs(p.Project)) > 0 {
+		if err := p.guard(dot, false, "leads git to its folder"); err != nil {
+			return err
+		}
+	}
 	slices.Sort(met.repos)
 	for _, repo := range append(met.repos, p.gitDirsOutside()...) {
 		if err := p.guardRepo(repo); err != nil {
@@ -134,15 +139,29 @@ func (p *Policy) guardRepo(repo string) error {
 			return err
 		}
 	}
-	if err := p.guard(filepath.Join(repo, "config"), false, why); err != nil {
+	config := filepath.Join(repo, "config")
+	if err := p.guard(config, false, why); err != nil {
 		return err
+	}
+	settings := readGitConfig(config)
+	tree := filepath.Dir(repo)
+	if settings.worktree != "" { // a submodule's: its .git is a file that leads back here
+		tree = p.place(settings.worktree, repo)
+		if err := p.guard(filepath.Join(tree, ".git"), false, "leads git to its folder"); err != nil {
+			return err
+		}
+	}
+	for _, file := range append(p.userGitConfigs(), config) {
+		if err := p.guardGitConfig(file, tree, 10); err != nil {
+			return err
+		}
 	}
 	trees, err := filepath.Glob(filepath.Join(escapeGlob(repo), "worktrees", "*"))
 	if err != nil {
 		return fmt.Errorf("protect %s: %w", repo, err)
 	}
 	for _, dir := range append(trees, repo) {
-		if err := p.guardTree(dir, repo); err != nil {
+		if err := p.guardTree(dir, settings.perTree); err != nil {
 			return err
 		}
 	}
@@ -151,7 +170,12 @@ func (p *Policy) guardRepo(repo string) error {
 
 // guardTree protects what a worktree's own folder (the main one's is the
 // repository) may hold: where the shared folder is, and configuration.
-func (p *Policy) guardTree(dir, repo string) error {
+func (p *Policy) guardTree(dir string, perTree bool) error {
+	if link := strings.TrimSpace(readFile(filepath.Join(dir, "gitdir"))); link != "" {
+		if err := p.guard(p.place(link, dir), false, "leads git to its folder"); err != nil {
+			return err
+		}
+	}
 	common := filepath.Join(dir, "commondir")
 	if isThere(common) {
 		if err := p.guard(common, false, "git reads configuration where it points"); err != nil {
@@ -162,8 +186,11 @@ func (p *Policy) guardTree(dir, repo string) error {
 		p.Struck = append(p.Struck, common)
 	}
 	own := filepath.Join(dir, "config.worktree")
-	if isThere(own) || strings.Contains(strings.ToLower(readFile(filepath.Join(repo, "config"))), "worktreeconfig") {
+	switch {
+	case isThere(own) || perTree:
 		return p.guard(own, false, "git runs what it names")
+	default:
+		p.Struck = append(p.Struck, own) // without the extension git does not make it
 	}
 	return nil
 }

@@ -248,10 +248,29 @@ func (p *Policy) hidden(deny walked) error {
 }
 
 func (p *Policy) hide(path string, dir bool, rule string) {
+	if at := p.closedAbove(path); at != "" {
+		path, dir = at, true
+	}
 	if !p.visible(path) || slices.ContainsFunc(p.Hidden, func(e Entry) bool { return e.Path == path }) {
 		return
 	}
 	p.Hidden = append(p.Hidden, Entry{path, dir, rule})
+}
+
+// closedAbove gives a folder above path that root owns and may not enter by
+// its mode. Here we can, by a capability; inside the mounts could not reach the
+// path, but the payload could after a chmod.
+func (p *Policy) closedAbove(path string) string {
+	if p.host.UID != 0 {
+		return "" // the walk has found those: Unreadable
+	}
+	for at := filepath.Dir(path); at != "/"; at = filepath.Dir(at) {
+		var st unix.Stat_t
+		if unix.Lstat(at, &st) == nil && st.Uid == 0 && st.Mode&0o100 == 0 {
+			return at
+		}
+	}
+	return ""
 }
 
 // ownFolders hides aigate's own configuration and records, which a payload

@@ -25,14 +25,42 @@ func listening() (out []bound) {
 	if err != nil {
 		return nil // without it every socket that is found is asked, see alive
 	}
-	for line := range strings.SplitSeq(string(b), "\n") {
+	for line := range strings.Lines(string(b)) {
 		// Num RefCount Protocol Flags Type St Inode Path
-		if i := strings.IndexByte(line, '/'); i > 0 && !strings.Contains(line[:i], "@") {
-			f := strings.Fields(line[:i])
-			out = append(out, bound{line[i:], f[len(f)-1]})
+		f := strings.SplitN(strings.Join(strings.Fields(line[:min(len(line), 70)]), " "), " ", 8)
+		if len(f) < 8 || f[0] == "Num" || strings.HasPrefix(f[7], "@") {
+			continue
 		}
+		path := strings.TrimSuffix(line[strings.Index(line, " "+f[6]+" ")+len(f[6])+2:], "\n")
+		out = append(out, bound{path, f[6]})
 	}
 	return out
+}
+
+// resolve gives the place of a socket that was bound by a relative path: the
+// folder that its owner is in, if that is still the one it was bound in.
+func (b bound) resolve() (paths []string) {
+	if filepath.IsAbs(b.path) {
+		return []string{b.path}
+	}
+	for _, pid := range holders(b.inode) {
+		if dir, err := os.Readlink(filepath.Join("/proc", pid, "cwd")); err == nil {
+			paths = append(paths, filepath.Join(dir, b.path))
+		}
+	}
+	return paths
+}
+
+// holders are the processes that have the socket open, as far as the caller may
+// know.
+func holders(inode string) (pids []string) {
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && to == "socket:["+inode+"]" {
+			pids = append(pids, strings.Split(fd, "/")[2])
+		}
+	}
+	return pids
 }
 
 // boundOutside says that no process of another pid namespace, such as the
@@ -42,12 +70,8 @@ func boundOutside(inode string) bool {
 	if err != nil {
 		return true
 	}
-	holders, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, fd := range holders {
-		if to, err := os.Readlink(fd); err != nil || to != "socket:["+inode+"]" {
-			continue
-		}
-		ns, err := os.Readlink(filepath.Join(filepath.Dir(filepath.Dir(fd)), "ns/pid"))
+	for _, pid := range holders(inode) {
+		ns, err := os.Readlink(filepath.Join("/proc", pid, "ns/pid"))
 		return err != nil || ns == ours
 	}
 	return true
@@ -56,15 +80,16 @@ func boundOutside(inode string) bool {
 // sockets masks those that are in use and visible.
 func (p *Policy) sockets(list []bound, met []string) error {
 	for _, s := range list {
-		path := s.path
-		if !p.visible(path) {
-			continue
+		for _, path := range s.resolve() {
+			if !p.visible(path) {
+				continue
+			}
+			real, st, err := realPath(path)
+			if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+				continue // bound in another mount namespace, or gone
+			}
+			p.hide(real, false, "socket of the host")
 		}
-		real, st, err := realPath(path)
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-			continue // bound in another mount namespace, or gone
-		}
-		p.hide(real, false, "socket of the host")
 	}
 	for _, path := range met {
 		var st unix.Stat_t

@@ -17,7 +17,7 @@ import (
 
 // Watch gives what keeps this policy true while a payload runs.
 func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
-	w := &watch{policy: p, masked: map[string]bool{}, inodes: map[match.Inode]bool{}}
+	w := &watch{policy: p, masked: map[string]match.Inode{}, inodes: map[match.Inode]bool{}}
 	for _, e := range p.Hidden {
 		w.note(e)
 	}
@@ -42,20 +42,30 @@ func relative(patterns []string) (out []string) {
 // watch is the policy's memory during a run.
 type watch struct {
 	policy  *Policy
-	project *match.Set           // the patterns that hold in the project alone
-	masked  map[string]bool      // hidden at present, as far as we know
-	inodes  map[match.Inode]bool // the hidden files
+	project *match.Set             // the patterns that hold in the project alone
+	masked  map[string]match.Inode // hidden, and which file it was then
+	inodes  map[match.Inode]bool   // the hidden files
 	mu      sync.Mutex
 	removed []string
 	made    []string // what the payload (or the host) made and the user's tools would run
 }
 
 func (w *watch) note(e Entry) {
-	w.masked[e.Path] = true
 	var st unix.Stat_t
-	if !e.Dir && unix.Lstat(e.Path, &st) == nil {
-		w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] = true
+	if unix.Lstat(e.Path, &st) != nil {
+		return
 	}
+	i := match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
+	w.masked[e.Path] = i
+	if !e.Dir {
+		w.inodes[i] = true
+	}
+}
+
+// holds says that the mask over path covers the file that is there now.
+func (w *watch) holds(path string, st unix.Stat_t) bool {
+	i, ok := w.masked[path]
+	return ok && i == match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
 }
 
 // scan looks at everything again: between the resolving of the policy and the
@@ -145,13 +155,13 @@ func (w *watch) steps(found match.Result, again bool) (out []sandbox.Step, err e
 		if err != nil {
 			return nil, err
 		}
-		if w.masked[real] && !again || !p.visible(real) || below(p.Project, real) {
+		if w.holds(real, st) && !again || !p.visible(real) || below(p.Project, real) {
 			continue
 		}
 		out = append(out, w.mask(Entry{real, isDir(st), f.Pattern}))
 	}
 	for _, d := range found.Unreadable {
-		if !w.masked[d] {
+		if _, known := w.masked[d]; !known {
 			out = append(out, w.mask(Entry{d, true, "unreadable, but yours to change"}))
 		}
 	}
@@ -214,7 +224,7 @@ func (p *Policy) StrikeOut() (out []string, err error) {
 
 // linked masks a new name of a hidden file, and a socket that the host made.
 func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
-	if isDir(st) || w.masked[path] {
+	if isDir(st) || w.holds(path, st) {
 		return s, false
 	}
 	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
@@ -231,7 +241,7 @@ func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
 // our list at all; without, the owner's pid namespace tells.
 func (w *watch) hosts(path string) bool {
 	for _, s := range listening() {
-		if s.path == path {
+		if filepath.Base(s.path) == filepath.Base(path) && slices.Contains(s.resolve(), path) {
 			return !w.policy.Network.Host || boundOutside(s.inode)
 		}
 	}

@@ -29,6 +29,7 @@ func join(mntns int, plan *Plan, add func(p *program)) error {
 	in.only = true
 	p := &in.setup
 	p.stepwise = noOpenat2()
+	p.forCaller(plan)
 	p.call("tie the helper to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	p.call("join the sandbox's user namespace", unix.SYS_SETNS, user, unix.CLONE_NEWUSER)
 	p.call("join the sandbox's mounts", unix.SYS_SETNS, mntns, unix.CLONE_NEWNS)

@@ -61,7 +61,7 @@ func (p *program) target(path string, skip int) reg {
 	if !p.stepwise {
 		how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 		p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, relative(path), p.at(how, unsafe.Pointer(how)), int(unsafe.Sizeof(*how))).
-			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR)
+			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR, p.unreachable)
 		return r
 	}
 	// Inside another aigate openat2 is not to be had: a folder at a time then.
@@ -77,11 +77,20 @@ func (p *program) target(path string, skip int) reg {
 		if i < len(parts)-1 {
 			flags |= unix.O_DIRECTORY // of a symlink: ENOTDIR
 		}
-		p.call("open "+path, unix.SYS_OPENAT, up, part, flags, 0).into(r).unless(left, unix.ENOENT)
+		p.call("open "+path, unix.SYS_OPENAT, up, part, flags, 0).into(r).unless(left, unix.ENOENT, p.unreachable)
 		p.call("close", unix.SYS_CLOSE, up)
 	}
 	p.nregs--
 	return r
+}
+
+// forCaller: root looks everywhere when the policy is resolved, but has no
+// capability inside, so what lies in another user's closed folder is out of
+// the payload's reach as well as of the mounts'.
+func (p *program) forCaller(plan *Plan) {
+	if plan.RootUser {
+		p.unreachable = unix.EACCES
+	}
 }
 
 const targetFlags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -186,6 +195,7 @@ const stage = "/tmp"
 // with all capabilities of the sandbox's own user namespace and end with the
 // new root in place and the old one gone.
 func (p *program) mounts(plan *Plan) {
+	p.forCaller(plan)
 	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 	trees := p.cloneSources(plan)
 	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")

@@ -24,6 +24,8 @@ type program struct {
 	nregs int
 	// stepwise: openat2(2) is not there.
 	stepwise bool
+	// unreachable is an errno that says that a path needs no mount; see forCaller.
+	unreachable syscall.Errno
 }
 
 const (
