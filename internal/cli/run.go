@@ -91,14 +91,14 @@ func (f *runFlags) run(args []string) error {
 	for _, w := range pol.Warnings {
 		say("warning: %s", w)
 	}
-	if !f.quiet {
-		say("%s", pol.Banner())
-	}
 	caller, err := term.Inspect()
 	if err != nil {
 		return err
 	}
 	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
+	if !f.quiet {
+		opt.Ready = func() { say("%s", pol.Banner()) }
+	}
 	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()
 	f.afterwards(host, pol)

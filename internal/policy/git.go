@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -55,11 +56,32 @@ func absolute(base, path string) string {
 // isGitDir says that dir is a repository's folder, under whatever name. The
 // check is cheap for the folders that it is not: names first.
 func isGitDir(dir string) bool {
-	base := filepath.Base(dir)
-	if base != ".git" && !strings.Contains(dir, "/.git/modules/") && !strings.HasSuffix(base, ".git") {
-		return false
+	return strings.HasSuffix(dir, ".git") && isWorktreeOrGitDir(dir) // bare ones are called x.git
+}
+
+// submodules gives the git folders of a repository's submodules. Their names
+// may hold slashes, and they may have submodules of their own.
+func submodules(repo string) (out []string) {
+	var look func(dir string)
+	look = func(dir string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			sub := filepath.Join(dir, e.Name())
+			switch {
+			case !e.IsDir():
+			case isWorktreeOrGitDir(sub):
+				out = append(out, sub)
+				look(filepath.Join(sub, "modules"))
+			default:
+				look(sub)
+			}
+		}
 	}
-	return isWorktreeOrGitDir(dir)
+	look(filepath.Join(repo, "modules"))
+	return out
 }
 
 func isWorktreeOrGitDir(dir string) bool {

@@ -42,6 +42,7 @@ type Protected struct {
 	// the run so that nothing can be put there.
 	Missing bool                `json:"missing,omitempty"`
 	View    sandbox.Placeholder `json:"view,omitempty"`
+	Text    string              `json:"text,omitempty"` // with TextView
 	// Through are the folders to make, outermost first, before View can be.
 	Through []string `json:"through,omitempty"`
 }
@@ -186,7 +187,7 @@ func (b *planner) protect(p *Policy) {
 				b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Pin, Path: dir, Why: e.Rule, View: sandbox.DirView})
 			}
 		}
-		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Protect, Path: e.Path, Why: e.Rule, View: e.View})
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Protect, Path: e.Path, Why: e.Rule, View: e.View, Text: e.Text})
 	}
 }
 

@@ -43,8 +43,10 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 	}
 	slices.Sort(met.repos)
 	for _, repo := range append(met.repos, p.gitDirsOutside()...) {
-		if err := p.guardRepo(repo); err != nil {
-			return err
+		for _, r := range append(submodules(repo), repo) {
+			if err := p.guardRepo(r); err != nil {
+				return err
+			}
 		}
 	}
 	literal := p.literals()
@@ -181,9 +183,9 @@ func (p *Policy) guardTree(dir string, perTree bool) error {
 		if err := p.guard(common, false, "git reads configuration where it points"); err != nil {
 			return err
 		}
-	} else {
-		// git fails on any placeholder here, so the watcher removes one that comes.
-		p.Struck = append(p.Struck, common)
+	} else if err := p.reserve(Protected{Entry: Entry{common, false, "git reads configuration where it points"},
+		View: sandbox.TextView, Text: dir + "\n"}); err != nil { // what git assumes without it
+		return err
 	}
 	own := filepath.Join(dir, "config.worktree")
 	switch {
@@ -295,6 +297,10 @@ func (p *Policy) guardMissing(path string, dir bool, rule string) error {
 }
 
 func (p *Policy) reserve(e Protected) error {
+	dir := filepath.Dir(e.Path)
+	if p.writableRoot(dir) == "" || unix.Access(dir, unix.W_OK) != nil && len(e.Through) == 0 {
+		return nil
+	}
 	if !p.isProtected(e.Path) {
 		e.Missing = true
 		p.Protected = append(p.Protected, e)

@@ -72,14 +72,28 @@ func (w *watch) holds(path string, st unix.Stat_t) bool {
 // watch on the last folder, files may have come.
 func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 	p := w.policy
-	found, err := p.deny.Walk(p.Project, match.Options{OnDir: onDir})
+	met := &met{}
+	found, err := p.deny.Walk(p.Project, match.Options{OnDir: onDir, OnSocket: met.socket})
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range found.Pending {
 		onDir(nearest(path))
 	}
-	return w.steps(found, false)
+	steps, err := w.steps(found, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range met.sockets {
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) != nil {
+			continue
+		}
+		if s, ok := w.linked(path, st); ok {
+			steps = append(steps, s)
+		}
+	}
+	return steps, nil
 }
 
 // rescan judges what has just appeared at path. It is a new file there even if

@@ -78,7 +78,7 @@ func (h *held) add(s Step) error {
 	}
 	fd := int(dir.Fd())
 	e := heldEntry{parent: dir, name: name, dir: s.View == DirView}
-	want, err := create(fd, name, s.View)
+	want, err := create(fd, name, s)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
@@ -96,8 +96,9 @@ func (h *held) add(s Step) error {
 
 // create makes one placeholder, and says what mode it has. Where another
 // program of the host may read it meanwhile, it is a file that holds nothing.
-func create(dir int, name string, view Placeholder) (mode uint32, err error) {
-	switch view {
+func create(dir int, name string, s Step) (mode uint32, err error) {
+	text := s.Text
+	switch s.View {
 	case DirView:
 		if err = unix.Mkdirat(dir, name, 0o700); err == nil {
 			err = unix.Fchmodat(dir, name, 0o1700, 0)
@@ -105,16 +106,16 @@ func create(dir int, name string, view Placeholder) (mode uint32, err error) {
 		return placeholderDir, err
 	case SocketView:
 		return placeholderSocket, unix.Mknodat(dir, name, unix.S_IFSOCK, 0)
+	case JSONView:
+		text = "{}\n"
 	}
 	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
 	if err != nil {
 		return placeholderFile, err
 	}
 	defer unix.Close(fd)
-	if view == JSONView {
-		if _, err := unix.Write(fd, []byte("{}\n")); err != nil {
-			return placeholderFile, err
-		}
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return placeholderFile, err
 	}
 	return placeholderFile, unix.Fchmod(fd, 0o1444)
 }

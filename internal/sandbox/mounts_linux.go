@@ -134,7 +134,7 @@ func (p *program) late(s Step) {
 		p.rebind(s.Path, 0)
 	case Protect:
 		switch s.View {
-		case NoPlaceholder:
+		case NoPlaceholder, TextView:
 			p.rebind(s.Path, unix.MOUNT_ATTR_RDONLY)
 		case SocketView:
 			p.cover(s.Path, kitSocket)
@@ -165,6 +165,9 @@ func isLate(k Kind) bool { return k >= Pin }
 func (p *program) procGuard() {
 	for _, f := range []string{"sys", "irq", "bus", "fs", "acpi", "scsi", "sysrq-trigger", "latency_stats", "timer_list"} {
 		p.rebind("/proc/"+f, unix.MOUNT_ATTR_RDONLY)
+	}
+	for _, f := range []string{"keys", "key-users"} { // a keyring's names; its contents are out of reach anyway
+		p.cover("/proc/"+f, kitEmpty)
 	}
 }
 

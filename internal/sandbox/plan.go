@@ -53,6 +53,7 @@ type Step struct {
 	Why  string      `json:"why,omitempty"`  // the rule it comes from
 	Mode uint32      `json:"mode,omitempty"` // Scratch: permission bits
 	View Placeholder `json:"view,omitempty"` // Protect of a placeholder: what the payload sees there
+	Text string      `json:"text,omitempty"` // with TextView
 }
 
 // Placeholder says what stands at a protected path that did not exist.
@@ -66,6 +67,7 @@ const (
 	FileView      Placeholder = "file"   // an empty file
 	JSONView      Placeholder = "json"   // a file that holds {}
 	DirView       Placeholder = "dir"    // an empty directory
+	TextView      Placeholder = "text"   // a file that holds Step.Text
 )
 
 // Plan is what the payload's world is made of.

@@ -29,6 +29,9 @@ type Options struct {
 	Caller *term.Caller
 	// Timing, when set, is told how long each stage of the start took.
 	Timing func(stage string, took time.Duration)
+	// Ready, when set, is called when everything is in place, just before the
+	// command starts.
+	Ready func()
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }
@@ -226,6 +229,9 @@ func (r *running) connect() error {
 			return err
 		}
 		r.lap("mounts from outside")
+	}
+	if r.opt.Ready != nil {
+		r.opt.Ready()
 	}
 	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
 		return fmt.Errorf("start the command: %w", err)
