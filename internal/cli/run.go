@@ -62,6 +62,7 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	host.Command = args
 	conf, err := f.config(host)
 	if err != nil {
 		return err

@@ -22,9 +22,10 @@ import (
 // Host is what Resolve is told about the caller.
 type Host struct {
 	UID, GID int
-	Home     string // "" when there is none
-	Dir      string // the current folder, without symlinks
-	Project  string // see FindProject
+	Command  []string // what is to run: agents need folders of their own
+	Home     string   // "" when there is none
+	Dir      string   // the current folder, without symlinks
+	Project  string   // see FindProject
 	Env      []string
 }
 
@@ -56,6 +57,7 @@ type Policy struct {
 	Private   []Scratch   `json:"private"`   // folders in memory, empty at the start
 	Shown     []Entry     `json:"shown"`     // read-only exceptions in them
 	Writable  []Entry     `json:"writable"`  // folders and files open for writing
+	Made      []string    `json:"made"`      // folders among them, and on the way, that do not exist yet
 	Hidden    []Entry     `json:"hidden"`    // read as empty
 	Protected []Protected `json:"protected"` // cannot be changed, made, moved
 	Struck    []string    `json:"struck"`    // removed at once when they appear
@@ -124,6 +126,9 @@ func (p *Policy) Plan() *sandbox.Plan {
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Scratch, Path: s.Path, Mode: s.Mode})
 	}
 	b.add(sandbox.Kit, sandbox.KitDir, "")
+	for _, dir := range p.Made {
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Make, Path: dir, View: sandbox.DirView})
+	}
 	b.binds(p)
 	b.protect(p)
 	for _, e := range p.Hidden {

@@ -179,8 +179,12 @@ func (p *Policy) writable(allow walked) error {
 		if err != nil {
 			continue // a link to nowhere
 		}
+		if st.Mode == placeholderDir {
+			continue // another run's, see needed
+		}
 		p.open(real, isDir(st), "allow_write "+f.Pattern)
 	}
+	p.needed()
 	return nil
 }
 

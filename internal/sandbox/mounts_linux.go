@@ -262,6 +262,7 @@ func (b *builder) step(i int) {
 		b.attach(tree, s.Path)
 	case Kit:
 		b.kit()
+	case Make: // hold has made it
 	case Bind, Show:
 		set := uint64(plainAttr)
 		if s.Kind == Show {

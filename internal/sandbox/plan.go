@@ -30,6 +30,7 @@ const (
 	Proc                // a /proc of the sandbox's own processes
 	Scratch             // a private empty directory in memory
 	Kit                 // aigate's own read-only folder: empty file, empty folder, stub, policy text
+	Make                // a folder made for the time of the run, if it is left empty
 	Bind                // the host's directory or file, writable as it is outside
 	Show                // the host's directory or file, read-only, in a place that Scratch emptied
 	Pin                 // a directory bound onto itself: it cannot be renamed or removed
@@ -39,7 +40,7 @@ const (
 	Block               // a program replaced by the stub that says "blocked"
 )
 
-var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "bind", "show", "pin", "protect", "mask", "hide", "block"}
+var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "make", "bind", "show", "pin", "protect", "mask", "hide", "block"}
 
 func (k Kind) String() string { return kindNames[k] }
 
