@@ -10,11 +10,12 @@ BENCH_PACKAGES = bubblewrap fd-find
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check format vet staticcheck race test bench bench-docs demo deps bench-deps
+# Scripts change inside of their folder, which make does not see.
+.PHONY: docs/attacks.md help build check format vet staticcheck race test bench bench-docs demo deps bench-deps
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
-		printf '  make %-12s %s\n' "$$target" "$$what"; \
+	@sed -n 's/^\([a-z/.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
+		printf '  make %-16s %s\n' "$$target" "$$what"; \
 	done
 
 build: ## ./aigate, a static binary
@@ -48,6 +49,9 @@ bench: build bench-deps ## start-up, pattern matching, many masks, the watcher: 
 
 bench-docs: build bench-deps ## the same, written to docs/benchmarks.md
 	go run ./bench -aigate ./aigate -write docs/benchmarks.md
+
+docs/attacks.md: ## the list of attacks, from the first lines of the scripts
+	awk -f docs/attacks.awk e2e/testdata/attack/*.txt >$@
 
 deps: ## install what the tests need, or say how
 	@$(call install,$(TEST_PACKAGES))
