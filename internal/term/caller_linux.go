@@ -192,6 +192,11 @@ func cooked(t unix.Termios) unix.Termios {
 	t.Oflag |= unix.OPOST | unix.ONLCR
 	t.Lflag |= unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ISIG | unix.IEXTEN
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	for key, usual := range map[int]byte{unix.VLNEXT: 'V' & 31, unix.VDISCARD: 'O' & 31} { // readline takes these for itself
+		if t.Cc[key] == 0 {
+			t.Cc[key] = usual
+		}
+	}
 	return t
 }
 

@@ -72,8 +72,8 @@ func (c *console) watch() {
 	buf := make([]byte, 32<<10)
 	for {
 		c.frozen.RLock()
-		c.frozen.RUnlock()
 		n, err := c.master.Read(buf)
+		c.frozen.RUnlock()
 		c.mu.Lock()
 		c.shown.Write(buf[:n])
 		c.mu.Unlock()
@@ -110,6 +110,15 @@ func (c *console) send(keys string) {
 	if _, err := c.master.WriteString(keys); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// slow sends keys to a screen that takes nothing for a while.
+func (c *console) slow(keys string) {
+	c.t.Helper()
+	c.send(keys)
+	c.frozen.Lock()
+	time.Sleep(400 * time.Millisecond)
+	c.frozen.Unlock()
 }
 
 // expect waits until text appears after what was expected before, and returns what was shown in between.

@@ -4,6 +4,7 @@ package term
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,15 +74,40 @@ func TestStopAndForeground(t *testing.T) {
 	}
 }
 
-// What was written before the stop is on the screen before the shell says that there was one.
+// What was written before the stop is on the screen before the shell says that there was one, also where the screen is slow.
 func TestStopDrains(t *testing.T) {
 	c := shell(t)
-	c.line(`run bash -c 'seq 20000; kill -TSTP $$; echo go""on'`)
-	if got := c.expect("Stopped"); !strings.Contains(got, "\r\n20000\r\n") {
+	c.line(`run bash -c 'echo read""y; read x; seq 17000; kill -TSTP $$; echo go""on'`)
+	c.expect("ready\r\n")
+	c.slow("\n")
+	if got := c.expect("Stopped"); !strings.Contains(got, "\r\n17000\r\n") {
 		t.Errorf("the last line is missing before the stop: …%q", got[max(0, len(got)-100):])
 	}
 	c.line("fg")
 	c.expect("goon")
+}
+
+func TestKillStopped(t *testing.T) {
+	c := shell(t)
+	c.line("run bash -c 'trap \"echo caught; exit 7\" TERM; " + idle + "'")
+	c.expect("ready")
+	c.send("\x1a")
+	c.expect("Stopped")
+	c.line("kill %1")
+	c.expect("caught")
+	aigate, _ := c.pids()
+	eventually(t, "end of aigate", func() bool { return !alive(aigate) })
+	c.send("jobs\n")
+	c.expect("Exit 7")
+}
+
+// A job in the background that asks for nothing is not disturbed, and has modes of its own.
+func TestQuietInBackground(t *testing.T) {
+	c := shell(t)
+	c.line("run bash -c 'sleep 0.2; stty -a; echo do\"\"ne'&")
+	if got := c.expect("done\r"); !strings.Contains(got, " icanon ") || !strings.Contains(got, " echo ") {
+		t.Errorf("the shell's own modes have come to the payload: %s", got)
+	}
 }
 
 func TestBackground(t *testing.T) {
@@ -183,6 +209,53 @@ func TestAigateStoppedAlone(t *testing.T) {
 	c.expect("got two")
 	if after := c.do("stty -a"); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+}
+
+// A terminal that does not control our session: nobody would stop us, and nobody else reads it.
+func TestForeignTerminal(t *testing.T) {
+	for name, prefix := range map[string]string{
+		"own session":              "setsid -w",
+		"other user":               "setpriv --reuid 65534 --clear-groups",
+		"other user's own session": "setsid -w setpriv --reuid 65534 --clear-groups",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(prefix, "setpriv") && os.Getuid() != 0 {
+				t.Skip("needs root")
+			}
+			openToAll(t)
+			c := shell(t)
+			before := c.do("stty -a")
+			c.line(prefix + " " + runCommand + " bash -c 'trap \"echo caught; exit\" INT; echo read\"\"y; read x; echo go\"\"t $x; " + idle + "'")
+			c.expect("ready")
+			c.send("word\n")
+			c.expect("got word")
+			c.send("\x03")
+			c.expect("caught")
+			if after := c.do("stty -a"); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+			if got := c.do("sed -n 's/flags:.*\\(....\\)$/\\1/p' /proc/$$/fdinfo/0"); got >= "4000" {
+				t.Errorf("the shell's descriptor has become O_NONBLOCK: %s", got)
+			}
+		})
+	}
+}
+
+// openToAll lets other users execute the test binary.
+func openToAll(t *testing.T) {
+	t.Helper()
+	for _, path := range []string{self(), runCommand} {
+		for path != "/tmp" && path != "/" {
+			st, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(path, os.TempDir()) && os.Chmod(path, st.Mode().Perm()|0o555) != nil {
+				t.Skip("not ours")
+			}
+			path = filepath.Dir(path)
+		}
 	}
 }
 

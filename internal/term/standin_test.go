@@ -208,7 +208,6 @@ func playInit(args []string) int {
 	// TIOCSPGRP from the background and the hang-up of the master are not to hit PID 1.
 	signal.Ignore(unix.SIGTTOU, unix.SIGTTIN, unix.SIGHUP)
 	pty := unix.IoctlSetInt(initSlave, unix.TIOCSCTTY, 0) == nil
-	foreground := args[0] == "true"
 	stage := role("stage", args...)
 	stage.Stdin, stage.Stdout, stage.Stderr = os.Stdin, os.Stdout, os.Stderr
 	gate, opened, _ := os.Pipe()
@@ -248,10 +247,9 @@ func playInit(args []string) int {
 			if !lines.Scan() {
 				return 1
 			}
-			foreground = lines.Text() == "true"
 			if pty {
 				group := unix.Getpgrp()
-				if foreground {
+				if lines.Text() == "true" {
 					group = pid
 				}
 				unix.IoctlSetPointerInt(initSlave, unix.TIOCSPGRP, group)

@@ -18,11 +18,20 @@ import (
 )
 
 func TestLastByte(t *testing.T) {
-	for range 5 {
-		c := open(t, runCommand, "sh", "-c", "head -c 1048576 /dev/zero | tr '\\0' x; printf END")
-		got := c.expect("END")
-		if len(got) != 1<<20 || strings.Trim(got, "x") != "" {
-			t.Fatalf("%d bytes", len(got))
+	for _, slow := range []bool{false, true} {
+		size := 1 << 20
+		if slow {
+			size = 100000 // fits into the two ptys: the payload ends while most of it is still there
+		}
+		c := open(t, runCommand, "sh", "-c", fmt.Sprintf("stty -opost -echo; echo ready; read x; head -c %d /dev/zero | tr '\\0' x; printf END", size))
+		c.expect("ready\n")
+		if slow {
+			c.slow("\n")
+		} else {
+			c.send("\n")
+		}
+		if got := c.expect("END"); len(got) != size || strings.Trim(got, "x") != "" {
+			t.Errorf("%d bytes", len(got))
 		}
 		<-c.exited
 	}
