@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +48,7 @@ type worker struct {
 	stack []*node // to do, last first: few directories wait in a deep tree
 	held  *node   // see handle.go
 	fd    int     // the directory that is being read
-	buf   []byte
+	buf   *[bufferSize]byte
 	reads int
 }
 
@@ -74,12 +73,16 @@ func crawlWith(seeds []*node, v visitor, workers int, openMax int64) error {
 	return c.err
 }
 
-func (c *crawler) newWorker() *worker {
-	return &worker{crawler: c, buf: make([]byte, bufferSize)}
-}
+func (c *crawler) newWorker() *worker { return &worker{crawler: c} }
+
+// buffers outlive a crawl: a build makes thousands of directories, and each is
+// a crawl of its own.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // work reads directories until there are none left anywhere.
 func (w *worker) work() {
+	w.buf = buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(w.buf)
 	var helpers sync.WaitGroup
 	for n := w.next(); n != nil; n = w.next() {
 		if err := w.read(n); err != nil {
@@ -102,7 +105,11 @@ func (w *worker) hire(helpers *sync.WaitGroup) {
 		return
 	}
 	for range w.workers - 1 {
-		helpers.Go(func() { w.newWorker().work() })
+		helpers.Add(1)
+		go func() {
+			defer helpers.Done()
+			w.newWorker().work()
+		}()
 	}
 }
 
@@ -227,7 +234,7 @@ func (w *worker) failed(n *node, name string, err error) error {
 // list reads the entries of the open directory.
 func (w *worker) list(n *node) error {
 	for {
-		size, err := retry(func() (int, error) { return unix.Getdents(w.fd, w.buf) })
+		size, err := retry(func() (int, error) { return unix.Getdents(w.fd, w.buf[:]) })
 		if err != nil {
 			return w.forgive(n, err)
 		}
@@ -334,26 +341,5 @@ func (w *worker) stat(_ *node, name string, follow bool) (status, error) {
 	if err := unix.Fstatat(w.fd, name, &st, flags|unix.AT_NO_AUTOMOUNT); err != nil {
 		return status{}, err
 	}
-	s := status{nlink: uint32(st.Nlink), inode: Inode{Dev: uint64(st.Dev), Ino: st.Ino}}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		s.kind = kindDir
-	case unix.S_IFLNK:
-		s.kind = kindLink
-	case unix.S_IFSOCK:
-		s.kind = kindSocket
-	case unix.S_IFREG:
-		s.kind = kindRegular
-	}
-	return s, nil
-}
-
-// retry repeats a call that a signal interrupted.
-func retry(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if err != syscall.EINTR {
-			return n, err
-		}
-	}
+	return status{kind: kindOfMode(&st), nlink: uint32(st.Nlink), inode: Inode{Dev: uint64(st.Dev), Ino: st.Ino}}, nil
 }

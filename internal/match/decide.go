@@ -31,8 +31,19 @@ func (s *Set) MatchPath(project, path string, isDir bool, roots ...string) (patt
 	if !filepath.IsAbs(path) {
 		return "", false
 	}
-	path = filepath.Clean(path)
-	in := newScope(project, roots)
+	return s.covers(newScope(project, roots), filepath.Clean(path), isDir)
+}
+
+// covers is MatchPath for a clean path.
+func (s *Set) covers(in *scope, path string, isDir bool) (pattern string, ok bool) {
+	if pattern, ok = s.surrounds(in, path); ok {
+		return pattern, true
+	}
+	return s.decide(in, path, isDir)
+}
+
+// surrounds says whether the set names a directory that the path lies in.
+func (s *Set) surrounds(in *scope, path string) (pattern string, ok bool) {
 	for i := 1; i < len(path); i++ {
 		if path[i] == '/' {
 			if pattern, ok = s.decide(in, path[:i], true); ok {
@@ -40,63 +51,83 @@ func (s *Set) MatchPath(project, path string, isDir bool, roots ...string) (patt
 			}
 		}
 	}
-	return s.decide(in, path, isDir)
+	return "", false
 }
 
 // decide is the one place that says what the list means for a path, not
 // looking at the directories it lies in: the last rule that matches wins.
 func (s *Set) decide(in *scope, path string, isDir bool) (pattern string, ok bool) {
-	var aliases [][]segment
-	if p := s.aliases.Load(); p != nil {
-		aliases = *p
-	}
+	p := in.place(path)
+	ways := s.ways.Load()
 	for i := len(s.rules) - 1; i >= 0; i-- {
 		r := &s.rules[i]
-		if r.dirOnly && !isDir {
+		if r.first != p.first && r.first != 0 || r.last != p.last && r.last != 0 || r.dirOnly && !isDir {
 			continue
 		}
-		if r.names(in, path) || aliases != nil && aliases[i] != nil && matchPath(aliases[i], path[1:]) {
+		if r.names(in, &p) || ways != nil && ways.alias(i).names(in, &p) {
 			return s.patterns[r.pattern], !r.takesBack
 		}
 	}
 	return "", false
 }
 
-// names says whether the rule matches the path, whatever kind of file it is.
-func (r *rule) names(in *scope, path string) bool {
-	switch r.base {
-	case anyDepth:
-		return r.segs[0].match(path[strings.LastIndexByte(path, '/')+1:]) && in.covers(path)
-	case atRoot:
-		return matchPath(r.segs, path[1:])
-	}
-	if path == in.project {
-		return len(r.segs) == 0
-	}
-	if rel, ok := below(in.project, path); ok && matchPath(r.segs, rel) {
-		return true
-	}
-	if r.floats() {
-		for _, root := range in.roots {
-			if rel, ok := below(root, path); ok && matchPath(r.segs, rel) {
-				return true
-			}
-		}
-	}
-	return false
+// subject is a path, and what every rule would ask of it.
+type subject struct {
+	path, name  string
+	first, last byte   // of the name
+	rel         string // from the project's top
+	inProject   bool   // or else rel means nothing
+	covered     bool   // below the project or a root
 }
 
-// covers says whether names without a slash apply to the path.
-func (in *scope) covers(path string) bool {
-	if _, ok := below(in.project, path); ok {
+func (in *scope) place(path string) subject {
+	p := subject{path: path, name: path[strings.LastIndexByte(path, '/')+1:]}
+	if p.name != "" {
+		p.first, p.last = p.name[0], p.name[len(p.name)-1]
+	}
+	p.rel, p.inProject = below(in.project, path)
+	p.covered = p.inProject || slices.ContainsFunc(in.roots, func(root string) bool {
+		_, ok := below(root, path)
+		return ok
+	})
+	return p
+}
+
+// names says whether the rule matches the path, whatever kind of file it is.
+func (r *rule) names(in *scope, p *subject) bool {
+	switch {
+	case r == nil:
+		return false
+	case r.literal:
+		return r.spells(in, p)
+	case !r.segs[len(r.segs)-1].match(p.name):
+		return false
+	case r.base == anyDepth:
+		return p.covered
+	case r.base == atRoot:
+		return matchPath(r.segs, p.path[1:])
+	case p.path == in.project:
+		return false
+	case p.inProject && matchPath(r.segs, p.rel):
 		return true
 	}
-	for _, root := range in.roots {
-		if _, ok := below(root, path); ok {
-			return true
-		}
+	return r.floats() && slices.ContainsFunc(in.roots, func(root string) bool {
+		rel, ok := below(root, p.path)
+		return ok && matchPath(r.segs, rel)
+	})
+}
+
+// spells is names for a literal rule.
+func (r *rule) spells(in *scope, p *subject) bool {
+	switch {
+	case r.base == anyDepth:
+		return p.name == r.path && p.covered
+	case r.base == atRoot:
+		return p.path == r.path
+	case r.path == "":
+		return p.path == in.project
 	}
-	return false
+	return p.inProject && p.rel == r.path
 }
 
 // matchPath matches names one by one. As with stars in a name, only the last
@@ -142,4 +173,9 @@ func join(dir, name string) string {
 		return dir + name
 	}
 	return dir + "/" + name
+}
+
+// parent is the directory that an absolute path lies in.
+func parent(path string) string {
+	return path[:max(strings.LastIndexByte(path, '/'), 1)]
 }

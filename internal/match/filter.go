@@ -18,29 +18,40 @@ type nameFilter struct {
 	any         bool
 }
 
-func (f *nameFilter) add(seg *segment) {
-	if seg.kind == literal {
-		if f.exact == nil {
-			f.exact = make(map[string]struct{})
+func (f *nameFilter) fill(rules []rule) {
+	names := 0
+	for i := range rules {
+		if r := &rules[i]; r.base == anyDepth && !r.takesBack && r.literal {
+			names++
 		}
-		f.exact[seg.text] = struct{}{}
-		f.first[seg.text[0]] = true
-		return
 	}
+	f.exact = make(map[string]struct{}, names)
+	for i := range rules {
+		r := &rules[i]
+		switch {
+		case r.base != anyDepth || r.takesBack:
+		case r.literal:
+			f.exact[r.path] = struct{}{}
+			f.first[r.path[0]] = true
+		default:
+			f.add(&r.segs[0])
+		}
+	}
+}
+
+func (f *nameFilter) add(seg *segment) {
 	f.globs = append(f.globs, seg)
-	switch {
-	case seg.kind == affix && seg.text != "":
-		f.first[seg.text[0]] = true
-	case seg.kind == affix && seg.tail != "":
-		f.last[seg.tail[len(seg.tail)-1]] = true
-	case seg.kind == glob && seg.tokens[0].kind == plain:
-		f.first[seg.tokens[0].text[0]] = true
+	switch first, last := seg.ends(); {
+	case first != 0:
+		f.first[first] = true
+	case last != 0:
+		f.last[last] = true
 	default:
 		f.any = true
 	}
 }
 
-func (f *nameFilter) empty() bool { return f.exact == nil && f.globs == nil }
+func (f *nameFilter) empty() bool { return len(f.exact) == 0 && len(f.globs) == 0 }
 
 // might says whether a pattern matches the name; it is not empty.
 func (f *nameFilter) might(name string) bool {
@@ -58,14 +69,21 @@ func (f *nameFilter) might(name string) bool {
 	return false
 }
 
-// cursor is a rule that has matched the way to a directory up to segs[at].
-// A rule at ** has a second cursor behind it, as ** may stand for nothing.
+// cursor is a rule that has matched the way to a directory: up to segs[at], or
+// up to path[at:] if it is literal. A rule at ** has a second cursor behind
+// it, as ** may stand for nothing.
 type cursor struct {
 	rule *rule
 	at   int
 }
 
 func start(live []cursor, r *rule, at int) []cursor {
+	if r.literal {
+		if at == 0 && r.base == atRoot {
+			at = 1 // after the slash
+		}
+		return append(live, cursor{r, at})
+	}
 	for ; ; at++ {
 		c := cursor{r, at}
 		if slices.Contains(live, c) {
@@ -81,7 +99,11 @@ func start(live []cursor, r *rule, at int) []cursor {
 // accepts says whether a cursor's pattern ends with this name.
 func accepts(live []cursor, name string) bool {
 	for _, c := range live {
-		if c.at == len(c.rule.segs)-1 && c.rule.segs[c.at].match(name) {
+		if c.rule.literal {
+			if c.rule.path[c.at:] == name {
+				return true
+			}
+		} else if c.at == len(c.rule.segs)-1 && c.rule.segs[c.at].match(name) {
 			return true
 		}
 	}
@@ -94,13 +116,7 @@ func advance(live []cursor, name string, spelled bool) []cursor {
 	var room [8]cursor
 	next := room[:0]
 	for _, c := range live {
-		seg := &c.rule.segs[c.at]
-		switch {
-		case seg.kind == deep && !spelled:
-			next = start(next, c.rule, c.at)
-		case seg.kind != deep && c.at+1 < len(c.rule.segs) && seg.match(name):
-			next = start(next, c.rule, c.at+1)
-		}
+		next = c.advance(next, name, spelled)
 	}
 	if len(next) == 0 {
 		return nil
@@ -109,4 +125,22 @@ func advance(live []cursor, name string, spelled bool) []cursor {
 		return live
 	}
 	return slices.Clone(next)
+}
+
+func (c cursor) advance(next []cursor, name string, spelled bool) []cursor {
+	if c.rule.literal {
+		rest := c.rule.path[c.at:]
+		if len(rest) > len(name) && rest[len(name)] == '/' && rest[:len(name)] == name {
+			next = append(next, cursor{c.rule, c.at + len(name) + 1})
+		}
+		return next
+	}
+	seg := &c.rule.segs[c.at]
+	switch {
+	case seg.kind == deep && !spelled:
+		return start(next, c.rule, c.at)
+	case seg.kind != deep && c.at+1 < len(c.rule.segs) && seg.match(name):
+		return start(next, c.rule, c.at+1)
+	}
+	return next
 }

@@ -57,10 +57,9 @@ type Set struct {
 	rules    []rule
 	names    nameFilter
 
-	// aliases holds, for a rule with a fixed place, the same place without
-	// symlinks on the way. The last walk knows; a Set that never walked
-	// compares paths as they are written.
-	aliases atomic.Pointer[[][]segment]
+	// ways is what the last walk knows of the symlinks that lead to fixed
+	// places; a Set that never walked compares paths as they are written.
+	ways atomic.Pointer[ways]
 }
 
 // Found is one thing that a pattern names.
@@ -85,28 +84,24 @@ func (e *PatternError) Error() string {
 // Parse compiles a list of patterns. home is what ~ stands for. The error, if
 // any, is a *PatternError.
 func Parse(patterns []string, home string) (*Set, error) {
-	s := &Set{patterns: slices.Clone(patterns)}
+	p := newParser(patterns, home)
 	for i, pattern := range patterns {
-		rules, reason := parsePattern(pattern, home)
-		if reason != "" {
+		first := len(p.rules)
+		if reason := p.parse(pattern); reason != "" {
 			return nil, &PatternError{Index: i, Pattern: pattern, Reason: reason}
 		}
-		for _, r := range rules {
-			r.pattern = i
-			s.rules = append(s.rules, r)
+		for j := first; j < len(p.rules); j++ {
+			p.rules[j].pattern = i
 		}
 	}
-	for i := range s.rules {
-		if r := &s.rules[i]; r.base == anyDepth && !r.takesBack {
-			s.names.add(&r.segs[0])
-		}
-	}
+	s := &Set{patterns: slices.Clone(patterns), rules: p.rules}
+	s.names.fill(s.rules)
 	return s, nil
 }
 
 // Check says whether Parse would take the pattern, without knowing the home.
 func Check(pattern string) error {
-	if _, reason := parsePattern(pattern, "/home"); reason != "" {
+	if reason := newParser(nil, "/home").parse(pattern); reason != "" {
 		return &PatternError{Pattern: pattern, Reason: reason}
 	}
 	return nil
@@ -129,13 +124,16 @@ func (s *Set) Void(project string) []Void {
 		if !r.takesBack || r.base == anyDepth {
 			continue
 		}
-		prefix := r.literalPrefix()
-		if prefix == len(r.segs) {
-			prefix-- // the last name is what is taken back, not a way to it
-		}
-		for n := 1; n <= prefix; n++ {
-			by, ok := s.decide(in, r.literalPath(in, n), true)
-			if ok {
+		way := r.way()
+		for n := 1; n <= len(way); n++ {
+			if n < len(way) && way[n] != '/' {
+				continue
+			}
+			path := way[:n]
+			if r.base == atProject {
+				path = join(project, path)
+			}
+			if by, ok := s.decide(in, path, true); ok {
 				void = append(void, Void{Pattern: s.patterns[r.pattern], Because: by})
 				break
 			}

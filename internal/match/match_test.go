@@ -311,7 +311,7 @@ func filtered(s *Set, name string) bool {
 	for i := range s.rules {
 		r := &s.rules[i]
 		switch {
-		case r.takesBack || r.base == anyDepth || len(r.segs) == 0:
+		case r.takesBack || r.base == anyDepth || r.literal && r.path == "":
 		case r.base == atProject:
 			live = start(live, r, 0)
 		case r.base == atRoot:

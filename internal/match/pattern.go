@@ -14,13 +14,27 @@ const (
 	atRoot                // an absolute path
 )
 
-// rule is one compiled pattern; a pattern with braces becomes several.
+// rule is one compiled pattern; a pattern with braces becomes several. Most
+// patterns hold no glob at all, so those are kept as the path they spell: they
+// are compared and looked up whole.
 type rule struct {
 	pattern   int // index into Set.patterns
 	base      base
 	takesBack bool
 	dirOnly   bool
-	segs      []segment
+	literal   bool
+
+	// path is what a literal rule names: a name (anyDepth), a path from the
+	// project's top (atProject; empty for the project itself) or an absolute
+	// path (atRoot). Other rules have in it the directory before the first
+	// glob, written in the same way, and the whole way in segs.
+	path string
+	segs []segment
+
+	// first and last are the bytes that the last name must begin and end
+	// with, 0 if it need not. Nearly all rules differ from nearly all paths in
+	// one of them.
+	first, last byte
 }
 
 const (
@@ -31,84 +45,213 @@ const (
 
 const tooLong = "is longer than a path can be"
 
-// parsePattern compiles one pattern, or gives the reason why it can't be: the
-// end of a sentence that begins with the pattern.
-func parsePattern(pattern, home string) (rules []rule, reason string) {
+// parser compiles a list. Its rules share what they are made of: a list of
+// 200 patterns is read at every start, and need not be 2000 allocations.
+type parser struct {
+	home  string    // clean; empty when it is not known
+	names []segment // those of home, when they were needed
+	rules []rule
+	segs  []segment
+	text  strings.Builder // of the paths; it only grows, so parts of it stay valid
+}
+
+func newParser(patterns []string, home string) *parser {
+	p := &parser{rules: make([]rule, 0, len(patterns))}
+	if filepath.IsAbs(home) {
+		p.home = filepath.Clean(home)
+	}
+	size := 0
+	for _, pattern := range patterns {
+		size += len(pattern)
+		if strings.HasPrefix(pattern, "~") {
+			size += len(p.home)
+		}
+	}
+	p.text.Grow(size)
+	return p
+}
+
+// parse compiles one pattern, or gives the reason why it can't be: the end of
+// a sentence that begins with the pattern.
+func (p *parser) parse(pattern string) (reason string) {
 	body, takesBack := strings.CutPrefix(pattern, "!")
 	switch {
 	case pattern == "":
-		return nil, "is empty; remove it, or write \".\" for the project itself"
+		return "is empty; remove it, or write \".\" for the project itself"
 	case body == "":
-		return nil, "takes nothing back: write the pattern after the !"
+		return "takes nothing back: write the pattern after the !"
 	case strings.IndexByte(pattern, 0) >= 0:
-		return nil, "holds a NUL byte, which no file name can"
+		return "holds a NUL byte, which no file name can"
 	case len(pattern) > pathMax:
-		return nil, tooLong
+		return tooLong
 	}
 	if reason := checkClasses(body); reason != "" {
-		return nil, reason
+		return reason
+	}
+	if strings.IndexByte(body, '{') < 0 {
+		return p.add(body, takesBack)
 	}
 	spelled, ok := expandBraces(body)
 	if !ok {
-		return nil, "stands for too many patterns: its braces multiply to more than 256"
+		return "stands for too many patterns: its braces multiply to more than 256"
 	}
 	for _, text := range spelled {
-		r, reason := parseRule(text, home)
-		if reason != "" {
-			return nil, reason
+		if reason := p.add(text, takesBack); reason != "" {
+			return reason
 		}
-		r.takesBack = takesBack
-		rules = append(rules, r)
 	}
-	return rules, ""
+	return ""
 }
 
-// parseRule compiles a pattern without ! and braces.
-func parseRule(text, home string) (r rule, reason string) {
-	r.base = atProject
-	rest := text
+// add compiles a pattern without ! and braces.
+func (p *parser) add(text string, takesBack bool) (reason string) {
+	r := rule{base: atProject, takesBack: takesBack}
+	rest, home := text, false
 	switch {
 	case text == "":
-		return r, "has an empty alternative in its braces"
+		return "has an empty alternative in its braces"
 	case text == "~" || strings.HasPrefix(text, "~/"):
-		if !filepath.IsAbs(home) {
-			return r, "needs your home directory, which is not known"
+		if p.home == "" {
+			return "needs your home directory, which is not known"
 		}
-		r.base, rest = atRoot, text[1:]
-		r.segs = literals(home)
+		r.base, rest, home = atRoot, text[1:], true
 	case text[0] == '~' && strings.Contains(text, "/"):
-		return r, "names another user's home; only ~/ is understood (for a file whose name begins with ~ write \\~)"
+		return "names another user's home; only ~/ is understood (for a file whose name begins with ~ write \\~)"
 	case text[0] == '/':
 		r.base = atRoot
 	}
 	r.dirOnly = strings.HasSuffix(rest, "/") || rest == "." || rest == "" || strings.HasSuffix(rest, "/.")
-	for name := range strings.SplitSeq(rest, "/") {
+	if strings.ContainsAny(rest, `*?[\`) {
+		reason = p.glob(&r, rest, home)
+	} else {
+		reason = p.plain(&r, rest, home)
+	}
+	if reason != "" {
+		return reason
+	}
+	switch {
+	case !r.literal || r.base == anyDepth:
+	case r.path == "/":
+		return "names the whole file system"
+	case len(r.path) > pathMax || r.base == atProject && len(r.path) == pathMax:
+		return tooLong
+	}
+	last := r.lastName()
+	r.first, r.last = last.ends()
+	p.rules = append(p.rules, r)
+	return ""
+}
+
+const climbs = "climbs with \"..\": name the place itself, with ~/ or /"
+
+// plain reads a pattern that holds nothing but names.
+func (p *parser) plain(r *rule, text string, home bool) (reason string) {
+	first := p.text.Len()
+	if home && p.home != "/" {
+		p.text.WriteString(p.home)
+	}
+	names := 0
+	for name := range strings.SplitSeq(text, "/") {
+		switch {
+		case name == "" || name == ".":
+			continue
+		case name == "..":
+			return climbs
+		case len(name) > nameMax:
+			return nameTooLong
+		}
+		p.write(r.base, name, names)
+		names++
+	}
+	r.literal, r.path = true, p.written(r.base, first)
+	if r.base == atProject && names == 1 && bare(text) {
+		r.base = anyDepth
+	}
+	return ""
+}
+
+// glob reads any pattern, and brings it into the form that matching relies on:
+// ** is never last (a/** names what is in a, which is a/**/*), there are no two
+// in a row, and a single name that may lie anywhere is anyDepth.
+func (p *parser) glob(r *rule, text string, home bool) (reason string) {
+	first := len(p.segs)
+	if home {
+		p.segs = append(p.segs, p.homeNames()...)
+	}
+	for name := range strings.SplitSeq(text, "/") {
 		if name == "" || name == "." {
 			continue
 		}
 		if name == ".." {
-			return r, "climbs with \"..\": name the place itself, with ~/ or /"
+			return climbs
 		}
 		seg, reason := parseSegment(name)
 		if reason != "" {
-			return r, reason
+			return reason
 		}
-		r.add(seg)
+		if seg.kind != deep || !endsDeep(p.segs[first:]) {
+			p.segs = append(p.segs, seg)
+		}
 	}
-	if r.base == atRoot && len(r.segs) == 0 {
-		return r, "names the whole file system"
+	if endsDeep(p.segs[first:]) {
+		p.segs = append(p.segs, segment{kind: affix})
 	}
-	r.finish(rest)
-	if r.base != anyDepth && r.literalPrefix() == len(r.segs) && len(r.literalPath(&scope{}, len(r.segs))) > pathMax {
-		return r, tooLong
+	r.segs = p.segs[first:len(p.segs):len(p.segs)]
+	if r.base == atProject {
+		if len(r.segs) == 2 && r.segs[0].kind == deep {
+			r.base, r.segs = anyDepth, r.segs[1:]
+		} else if len(r.segs) == 1 && bare(text) {
+			r.base = anyDepth
+		}
 	}
-	return r, ""
+	p.spell(r)
+	return ""
 }
+
+// spell gives a rule its path.
+func (p *parser) spell(r *rule) {
+	first, prefix := p.text.Len(), r.literalPrefix()
+	for i, seg := range r.segs[:prefix] {
+		p.write(r.base, seg.text, i)
+	}
+	r.path = p.written(r.base, first)
+	if prefix == len(r.segs) {
+		r.literal, r.segs = true, nil
+	}
+}
+
+// write appends a name, before which there are others, to the path.
+func (p *parser) write(b base, name string, others int) {
+	if b == atRoot || others > 0 {
+		p.text.WriteByte('/')
+	}
+	p.text.WriteString(name)
+}
+
+// written is the path that was written since first.
+func (p *parser) written(b base, first int) string {
+	if b == atRoot && p.text.Len() == first {
+		return "/"
+	}
+	return p.text.String()[first:]
+}
+
+func (p *parser) homeNames() []segment {
+	if p.names == nil {
+		p.names = literals(p.home)
+	}
+	return p.names
+}
+
+func endsDeep(segs []segment) bool { return len(segs) > 0 && segs[len(segs)-1].kind == deep }
+
+// bare says whether a pattern has no slash but a trailing one.
+func bare(text string) bool { return !strings.Contains(strings.TrimRight(text, "/"), "/") }
 
 // literals turns a path into segments without reading globs into it.
 func literals(path string) []segment {
-	var segs []segment
-	for name := range strings.SplitSeq(filepath.Clean(path), "/") {
+	segs := make([]segment, 0, strings.Count(path, "/")+8) // for what is put behind
+	for name := range strings.SplitSeq(path, "/") {
 		if name != "" {
 			segs = append(segs, segment{kind: literal, text: name})
 		}
@@ -116,35 +259,9 @@ func literals(path string) []segment {
 	return segs
 }
 
-// add appends a segment; a second ** in a row says nothing new.
-func (r *rule) add(seg segment) {
-	if seg.kind == deep && len(r.segs) > 0 && r.segs[len(r.segs)-1].kind == deep {
-		return
-	}
-	r.segs = append(r.segs, seg)
-}
-
-// finish brings the rule into the form that matching relies on: ** is never
-// last (a/** names what is in a, which is a/**/*), and a single name that may
-// lie anywhere is anyDepth.
-func (r *rule) finish(text string) {
-	if n := len(r.segs); n > 0 && r.segs[n-1].kind == deep {
-		r.segs = append(r.segs, segment{kind: affix})
-	}
-	if r.base != atProject {
-		return
-	}
-	bare := len(r.segs) == 1 && !strings.Contains(strings.TrimRight(text, "/"), "/")
-	if bare {
-		r.base = anyDepth
-	} else if len(r.segs) == 2 && r.segs[0].kind == deep {
-		r.base, r.segs = anyDepth, r.segs[1:]
-	}
-}
-
 // floats says whether the rule also applies below extra roots.
 func (r *rule) floats() bool {
-	return r.base == anyDepth || r.base == atProject && len(r.segs) > 0 && r.segs[0].kind == deep
+	return r.base == anyDepth || r.base == atProject && !r.literal && r.segs[0].kind == deep
 }
 
 // literalPrefix counts the segments before the first glob.
@@ -157,16 +274,25 @@ func (r *rule) literalPrefix() int {
 	return len(r.segs)
 }
 
-// literalPath is the absolute path that the first n segments, all literal, spell.
-func (r *rule) literalPath(in *scope, n int) string {
-	path := "/"
-	if r.base == atProject {
-		path = in.project
+// lastName is what the rule says of the last name of a path; of the project's,
+// nothing.
+func (r *rule) lastName() segment {
+	if r.literal {
+		return segment{kind: literal, text: r.path[strings.LastIndexByte(r.path, '/')+1:]}
 	}
-	for _, seg := range r.segs[:n] {
-		path = join(path, seg.text)
+	return r.segs[len(r.segs)-1]
+}
+
+// way is the directory that leads to what the rule names, as far as it is
+// spelled out. A literal's last name may be a symlink that is meant itself.
+func (r *rule) way() string {
+	switch {
+	case !r.literal:
+		return r.path
+	case r.base == atRoot:
+		return parent(r.path)
 	}
-	return path
+	return r.path[:max(strings.LastIndexByte(r.path, '/'), 0)]
 }
 
 // expandBraces spells out {a,b} as a shell does: only braces that hold a comma
@@ -245,6 +371,9 @@ func closeBraces(text string, open int) (commas []int, end int) {
 
 // checkClasses makes sure that every [ has its ], so that skipClass need not.
 func checkClasses(text string) (reason string) {
+	if strings.IndexByte(text, '[') < 0 {
+		return ""
+	}
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '\\':

@@ -58,6 +58,25 @@ func (s *segment) match(name string) bool {
 	return false
 }
 
+// ends gives the bytes that a matching name begins and ends with, 0 if that is
+// not known.
+func (s *segment) ends() (first, last byte) {
+	head, tail := s.text, s.tail
+	switch s.kind {
+	case literal:
+		tail = s.text
+	case glob:
+		head, tail = s.tokens[0].text, s.tokens[len(s.tokens)-1].text
+	}
+	if head != "" {
+		first = head[0]
+	}
+	if tail != "" {
+		last = tail[len(tail)-1]
+	}
+	return first, last
+}
+
 // matchTokens goes back to the last star only: what an earlier one swallowed
 // can't matter, so hostile names cost no more than len(tokens)*len(name).
 func matchTokens(tokens []token, name string) bool {
@@ -119,6 +138,11 @@ func parseSegment(text string) (seg segment, reason string) {
 	if text == "**" {
 		return segment{kind: deep}, ""
 	}
+	if !strings.ContainsAny(text, `?[\`) {
+		if seg, ok := parseSimple(text); ok {
+			return checkName(seg)
+		}
+	}
 	var tokens []token
 	var run []byte
 	flush := func() {
@@ -158,15 +182,35 @@ func parseSegment(text string) (seg segment, reason string) {
 	return simplify(tokens)
 }
 
+// parseSimple reads a name that holds no special character but stars, if they
+// are in one place.
+func parseSimple(text string) (seg segment, ok bool) {
+	at := strings.IndexByte(text, '*')
+	if at < 0 {
+		return segment{kind: literal, text: text}, true
+	}
+	tail := strings.TrimLeft(text[at:], "*")
+	return segment{kind: affix, text: text[:at], tail: tail}, strings.IndexByte(tail, '*') < 0
+}
+
+const nameTooLong = "holds a name longer than the 255 bytes a name can have"
+
+// checkName refuses names that no file can have.
+func checkName(seg segment) (segment, string) {
+	switch {
+	case seg.kind != literal:
+	case len(seg.text) > nameMax:
+		return seg, nameTooLong
+	case seg.text == "." || seg.text == "..":
+		return seg, "hides \".\" or \"..\" behind a backslash; no file has that name"
+	}
+	return seg, ""
+}
+
 // simplify picks the cheapest form that says the same.
 func simplify(tokens []token) (seg segment, reason string) {
 	if len(tokens) == 1 && tokens[0].kind == plain {
-		if text := tokens[0].text; len(text) > nameMax {
-			return seg, "holds a name longer than the 255 bytes a name can have"
-		} else if text == "." || text == ".." {
-			return seg, "hides \".\" or \"..\" behind a backslash; no file has that name"
-		}
-		return segment{kind: literal, text: tokens[0].text}, ""
+		return checkName(segment{kind: literal, text: tokens[0].text})
 	}
 	stars := 0
 	for _, t := range tokens {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options adjusts a walk. The zero value is a plain one.
@@ -59,12 +61,8 @@ func (s *Set) Rescan(project, path string, opts Options) (Result, error) {
 }
 
 func (s *Set) walk(project, only string, opts Options) (Result, error) {
-	f := &finder{set: s, in: newScope(project, opts.Roots), only: only, opts: opts}
-	s.findAliases()
-	if err := f.findItself(); err != nil {
-		return Result{}, err
-	}
-	if err := f.findLiterals(); err != nil {
+	f := &finder{set: s, in: newScope(project, opts.Roots), only: only, onlyKind: kindUnknown, opts: opts}
+	if err := f.findFixed(); err != nil {
 		return Result{}, err
 	}
 	f.sowProject()
@@ -79,16 +77,32 @@ func (s *Set) walk(project, only string, opts Options) (Result, error) {
 
 // finder is the visitor that looks for what a Set names.
 type finder struct {
-	set      *Set
-	in       *scope
-	only     string // "/" or the one place to look at
-	onlyLink bool   // which is a symlink
-	opts     Options
-	seeds    []*node
+	set   *Set
+	in    *scope
+	opts  Options
+	known places
+	seeds []*node
+
+	only      string // "/" or the one place to look at
+	onlyKind  kind   // what that is, when it is there
+	onlyNamed bool   // and whether the set names it
 
 	mu     sync.Mutex // what follows is written by all workers
 	res    Result
 	inside string // the project, when a pattern names it or where it lies
+}
+
+// findFixed looks up what needs no directory to be read.
+func (f *finder) findFixed() error {
+	f.known = make(places)
+	defer f.known.close()
+	if f.only == "/" || !f.set.knowsWays(f.only) {
+		f.set.findWays(f.known)
+	}
+	if err := f.findItself(); err != nil {
+		return err
+	}
+	return f.findLiterals()
 }
 
 // wanted says whether a place is in the part that is looked at.
@@ -100,9 +114,11 @@ func (f *finder) wanted(path string) bool {
 // findItself looks at the places that are never met as an entry: the project,
 // and what a Rescan starts at.
 func (f *finder) findItself() error {
-	if pattern, ok := f.set.MatchPath(f.in.project, f.in.project, true, f.in.roots...); ok && f.wanted(f.in.project) {
-		f.inside = f.in.project
-		f.add(Found{Path: f.in.project, Dir: true, Pattern: pattern})
+	if f.wanted(f.in.project) {
+		if pattern, ok := f.set.covers(f.in, f.in.project, true); ok {
+			f.inside = f.in.project
+			f.add(Found{Path: f.in.project, Dir: true, Pattern: pattern})
+		}
 	}
 	if f.only == "/" {
 		return nil
@@ -110,11 +126,16 @@ func (f *finder) findItself() error {
 	if len(f.only) > pathMax {
 		return fmt.Errorf("looking for denied files: %.40s...: %w", f.only, syscall.ENAMETOOLONG)
 	}
-	err := f.findPlace(f.only)
-	f.res.Pending = nil // that it is gone again means nothing
-	if info, err := os.Lstat(f.only); err == nil {
-		f.onlyLink = info.Mode()&fs.ModeSymlink != 0
+	var st unix.Stat_t
+	err := lstat(f.only, &st)
+	if err == nil {
+		f.onlyKind = kindOfMode(&st)
+		f.onlyNamed = f.judge(f.only, f.onlyKind)
+		return nil
 	}
+	_, f.onlyNamed = f.set.decide(f.in, f.only, true) // if it comes back
+	err = f.missing(f.only, err)
+	f.res.Pending = nil // that it is gone again means nothing
 	return err
 }
 
@@ -122,10 +143,16 @@ func (f *finder) findItself() error {
 func (f *finder) findLiterals() error {
 	for i := range f.set.rules {
 		r := &f.set.rules[i]
-		if r.takesBack || r.base == anyDepth || r.literalPrefix() < len(r.segs) || len(r.segs) == 0 {
+		if !r.literal || r.takesBack || r.base == anyDepth || r.path == "" {
 			continue
 		}
-		path := r.literalPath(f.in, len(r.segs))
+		path := r.path
+		if r.base == atProject {
+			if !f.reaches(path) {
+				continue
+			}
+			path = join(f.in.project, path)
+		}
 		if !f.wanted(path) {
 			continue
 		}
@@ -136,22 +163,39 @@ func (f *finder) findLiterals() error {
 	return nil
 }
 
+// reaches says whether a path from the project's top may be wanted. Most that
+// a Rescan asks for are not, and need not be put together.
+func (f *finder) reaches(rel string) bool {
+	within, ok := below(f.in.project, f.only)
+	return ok && strings.HasPrefix(rel, within) || f.wanted(f.in.project)
+}
+
 // findPlace looks at one path.
 func (f *finder) findPlace(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
+	dir := f.known.dir(parent(path))
+	if dir.err != nil {
+		return f.missing(path, dir.err)
+	}
+	var st unix.Stat_t
+	if err := dir.lstat(path, &st); err != nil {
 		return f.missing(path, err)
 	}
-	link := info.Mode()&fs.ModeSymlink != 0
-	dir := info.IsDir()
-	if link {
+	f.judge(path, kindOfMode(&st))
+	return nil
+}
+
+// judge puts a path that exists to the whole list.
+func (f *finder) judge(path string, k kind) (named bool) {
+	dir := k == kindDir
+	if k == kindLink {
 		target, err := os.Stat(path)
 		dir = err != nil && !gone(err) || err == nil && target.IsDir()
 	}
-	if pattern, ok := f.set.decide(f.in, path, dir); ok {
-		f.add(Found{Path: path, Dir: dir, Symlink: link, Pattern: pattern})
+	pattern, named := f.set.decide(f.in, path, dir)
+	if named {
+		f.add(Found{Path: path, Dir: dir, Symlink: k == kindLink, Pattern: pattern})
 	}
-	return nil
+	return named
 }
 
 // missing judges why a spelled-out place could not be looked at.
@@ -163,7 +207,7 @@ func (f *finder) missing(path string, err error) error {
 		f.res.Pending = append(f.res.Pending, path)
 		return nil
 	case !errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("looking for denied files: %w", err)
+		return fmt.Errorf("looking for denied files: %s: %w", path, err)
 	}
 	if dir, own := closedAbove(path); own {
 		f.unreadable(dir)
@@ -192,50 +236,70 @@ func gone(err error) bool {
 // sowProject makes the project and the roots starting points of the walk.
 func (f *finder) sowProject() {
 	everywhere := !f.set.names.empty() || f.opts.OnSocket != nil
-	var live, floating []cursor
-	aside := f.fixed(f.in.project)
-	for i := range f.set.rules {
-		r := &f.set.rules[i]
-		switch {
-		case r.takesBack || r.base != atProject || len(r.segs) == 0:
-			continue
-		case r.literalPrefix() == len(r.segs):
-			aside = start(aside, r, 0) // looked up already
-			continue
-		}
-		live = start(live, r, 0)
-		if r.floats() {
-			floating = start(floating, r, 0)
-		}
-	}
 	if f.inside == "" { // or else all of it is named
-		f.sow(&node{name: f.in.project, follow: true, bare: everywhere, live: live, aside: aside})
+		f.sow(&node{name: f.in.project, follow: true, bare: everywhere, live: f.globs(false)})
 	}
 	for _, root := range f.in.roots {
 		if f.in.within(root) {
 			continue
 		}
-		if _, ok := f.set.MatchPath(f.in.project, root, true, f.in.roots...); !ok {
-			f.sow(&node{name: root, follow: true, optional: true, bare: everywhere, live: floating, aside: f.fixed(root)})
+		if _, ok := f.set.covers(f.in, root, true); !ok {
+			f.sow(&node{name: root, follow: true, optional: true, bare: everywhere, live: f.globs(true)})
 		}
 	}
 }
 
-// fixed gives the cursors of patterns with fixed places in a directory.
-func (f *finder) fixed(dir string) []cursor {
-	var all []cursor
+// globs gives the cursors that begin at the project's top or, if they must
+// float, at a root's.
+func (f *finder) globs(floating bool) (live []cursor) {
 	for i := range f.set.rules {
-		if r := &f.set.rules[i]; !r.takesBack && r.base == atRoot {
-			all = start(all, r, 0)
+		r := &f.set.rules[i]
+		if !r.takesBack && r.base == atProject && !r.literal && (!floating || r.floats()) {
+			live = start(live, r, 0)
 		}
 	}
-	if dir == "/" {
-		return all
-	}
-	for name := range strings.SplitSeq(dir[1:], "/") {
-		all = advance(all, name, false)
+	return live
+}
+
+// aside gives the cursors, in a directory, of patterns that are looked up
+// without it: literals and those with fixed places.
+func (f *finder) aside(dir string) (all []cursor) {
+	for i := range f.set.rules {
+		r := &f.set.rules[i]
+		switch {
+		case r.takesBack || r.base == anyDepth:
+		case r.base == atRoot && r.literal:
+			if rel, ok := below(dir, r.path); ok {
+				all = start(all, r, len(r.path)-len(rel))
+			}
+		case r.base == atRoot:
+			all = append(all, r.cursorsIn(dir)...)
+		case !r.literal || r.path == "":
+		case dir == f.in.project:
+			all = start(all, r, 0)
+		default:
+			within, _ := below(f.in.project, dir) // if not, nothing is below ""
+			if rel, ok := below(within, r.path); ok {
+				all = start(all, r, len(r.path)-len(rel))
+			}
+		}
 	}
 	return all
+}
+
+// cursorsIn gives the cursors, in a directory, of a glob with a fixed place.
+func (r *rule) cursorsIn(dir string) []cursor {
+	_, under := below(r.path, dir)
+	if _, over := below(dir, r.path); !under && !over && dir != r.path {
+		return nil
+	}
+	live := start(nil, r, 0)
+	for name := range strings.SplitSeq(dir[1:], "/") {
+		if name != "" {
+			live = advance(live, name, false)
+		}
+	}
+	return live
 }
 
 // within says whether a root needs no walk of its own.
@@ -254,17 +318,18 @@ func (f *finder) sowGlobs() {
 	var globs []*node
 	for i := range f.set.rules {
 		r := &f.set.rules[i]
-		prefix := r.literalPrefix()
-		if r.takesBack || r.base != atRoot || prefix == len(r.segs) {
+		if r.takesBack || r.base != atRoot || r.literal {
 			continue
 		}
-		path := r.literalPath(f.in, prefix)
-		at := slices.IndexFunc(globs, func(n *node) bool { return n.name == path })
+		if _, ok := below(r.path, f.only); !ok && !f.wanted(r.path) {
+			continue
+		}
+		at := slices.IndexFunc(globs, func(n *node) bool { return n.name == r.path })
 		if at < 0 {
 			at = len(globs)
-			globs = append(globs, &node{name: path, follow: true, optional: true, aside: f.fixed(path)})
+			globs = append(globs, &node{name: r.path, follow: true, optional: true})
 		}
-		globs[at].live = start(globs[at].live, r, prefix)
+		globs[at].live = start(globs[at].live, r, r.literalPrefix())
 	}
 	for _, n := range globs {
 		f.sow(n)
@@ -277,26 +342,30 @@ func (f *finder) sow(n *node) {
 		return
 	}
 	if n.bare || len(n.live) > 0 {
+		n.aside = f.aside(n.name)
 		f.seeds = append(f.seeds, n)
 	}
 }
 
+// moveDown says whether there is something to look for.
 func (f *finder) moveDown(n *node) bool {
-	rel, ok := below(n.name, f.only)
-	if !ok {
+	rest, ok := below(n.name, f.only)
+	if !ok || f.onlyKind != kindUnknown && f.onlyKind != kindDir && f.onlyKind != kindLink {
 		return false
 	}
-	if _, denied := f.set.MatchPath(f.in.project, f.only, true, f.in.roots...); denied {
+	link := f.onlyKind == kindLink
+	for more := true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		n.live = advance(n.live, name, link && !more)
+	}
+	n.name, n.optional, n.follow = f.only, true, link
+	n.bare = n.bare && !link
+	if !n.bare && len(n.live) == 0 {
 		return false
 	}
-	names := strings.Split(rel, "/")
-	for i, name := range names {
-		n.live = advance(n.live, name, f.onlyLink && i == len(names)-1)
-		n.aside = advance(n.aside, name, false)
-	}
-	n.name, n.optional, n.follow = f.only, true, f.onlyLink
-	n.bare = n.bare && !f.onlyLink
-	return true
+	_, within := f.set.surrounds(f.in, f.only)
+	return !within && !f.onlyNamed
 }
 
 func (f *finder) enter(n *node) {
@@ -400,9 +469,12 @@ func (f *finder) result() Result {
 	res := f.res
 	slices.SortFunc(res.Found, func(a, b Found) int { return cmp.Compare(a.Path, b.Path) })
 	res.Found = slices.CompactFunc(res.Found, func(a, b Found) bool { return a.Path == b.Path })
-	dirs := make(map[string]bool)
+	var dirs map[string]bool
 	for _, found := range res.Found {
 		if found.Dir {
+			if dirs == nil {
+				dirs = make(map[string]bool)
+			}
 			dirs[found.Path] = true
 		}
 	}
