@@ -158,14 +158,12 @@ func runError(err error, name string) error {
 // lookAtCaller gathers what Resolve must know.
 func lookAtCaller() (policy.Host, error) {
 	h := policy.Host{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ()}
-	var buf [4096]byte
-	n, err := syscall.Getcwd(buf[:]) // os.Getwd would believe $PWD, which may lead through a symlink
+	dir, err := os.Getwd() // believes $PWD, which may lead through a symlink
+	if err == nil {
+		h.Dir, err = filepath.EvalSymlinks(dir)
+	}
 	if err != nil {
 		return h, fmt.Errorf("the current folder: %w", err)
-	}
-	h.Dir = string(buf[:n-1])
-	if !strings.HasPrefix(h.Dir, "/") {
-		return h, errors.New("the current folder lies outside of this process's root folder")
 	}
 	home, err := homeDir()
 	if err == nil {

@@ -13,42 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is what runs inside. Path is absolute and is executed as it is; no
-// PATH is searched.
-type Command struct {
-	Path string
-	Args []string // Args[0] is the name that the program sees itself called by
-	Env  []string
-}
-
-// Options are what a run needs beside plan and command.
-type Options struct {
-	Engine Engine
-	Bwrap  string // path of bubblewrap, for EngineBwrap
-	// Caller is the caller's terminal and descriptors.
-	Caller *term.Caller
-	// Timing, when set, is told how long each stage of the start took.
-	Timing func(stage string, took time.Duration)
-	// Ready, when set, is called when everything is in place, just before the
-	// command starts.
-	Ready func()
-	// Watch, when set, keeps masking what appears while the payload runs.
-	Watch *Watch
-}
-
-// Engine is a way to execute a plan.
-type Engine string
-
-// The engines of Linux.
-const (
-	Native Engine = "native" // aigate makes the namespaces itself
-	Bwrap  Engine = "bwrap"  // bubblewrap makes them
-)
-
-// ErrNotExecuted is wrapped when the sandbox stood but execve failed; the
-// errno is wrapped too (ENOENT: 127, else 126, as shells do).
-var ErrNotExecuted = errors.New("command not executed")
-
 // Run executes the command under the plan and gives its exit status: the
 // payload's own, or 128+N when signal N ended it. An error means that nothing
 // was started (or, after the start, that the sandbox was ended).
@@ -272,6 +236,7 @@ func (r *running) supervise() (int, error) {
 				return 1, fmt.Errorf("continue the command: %w", err)
 			}
 		case msgExited:
+			r.lap("command ran")
 			return exitStatus(unix.WaitStatus(m.value)), nil
 		case 0:
 			return 128 + int(unix.SIGKILL), errors.New("the sandbox was killed")
@@ -293,6 +258,7 @@ func (r *running) end() {
 	if r.kill != nil {
 		r.kill()
 		r.wait()
+		r.lap("sandbox gone")
 	}
 	if r.session != nil {
 		r.session.Finish()
@@ -301,6 +267,7 @@ func (r *running) end() {
 		r.opt.Watch.stop()
 	}
 	r.held.release()
+	r.lap("cleaned up")
 }
 
 func b2i(b bool) int {

@@ -10,10 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StageArg as the first argument makes a process the inner stage: PID 1 of a
-// sandbox whose namespaces bubblewrap made.
-const StageArg = "__inner-stage"
-
 // stageCommand is the stage's arguments; Stage reads them back.
 func stageCommand(w inward) []string {
 	bits := ""

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,16 +38,6 @@ func realPath(path string) (string, unix.Stat_t, error) {
 
 func isDir(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
 func isLink(mode uint32) bool   { return mode&unix.S_IFMT == unix.S_IFLNK }
-
-func exists(path string) bool {
-	var st unix.Stat_t
-	return unix.Lstat(path, &st) == nil
-}
-
-func regular(path string) bool {
-	var st unix.Stat_t
-	return unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
-}
 
 func getenv(env []string, name string) string {
 	for _, e := range env {
@@ -100,10 +91,13 @@ func (l *links) find(p *Policy) error {
 	if err != nil {
 		return fmt.Errorf("look for hard links: %w", err)
 	}
+	var all []string
 	for _, paths := range names {
-		for _, path := range paths {
-			p.hide(path, false, "hard link of a denied file")
-		}
+		all = append(all, paths...)
+	}
+	slices.Sort(all)
+	for _, path := range all {
+		p.hide(path, false, "hard link of a denied file")
 	}
 	return l.elsewhere(p, names)
 }

@@ -1,0 +1,48 @@
+package sandbox
+
+import (
+	"errors"
+	"time"
+
+	"github.com/AxeForging/aigate/internal/term"
+)
+
+// Command is what runs inside. Path is absolute and is executed as it is; no
+// PATH is searched.
+type Command struct {
+	Path string
+	Args []string // Args[0] is the name that the program sees itself called by
+	Env  []string
+}
+
+// Options are what a run needs beside plan and command.
+type Options struct {
+	Engine Engine
+	Bwrap  string // path of bubblewrap, for EngineBwrap
+	// Caller is the caller's terminal and descriptors.
+	Caller *term.Caller
+	// Timing, when set, is told how long each stage of the start took.
+	Timing func(stage string, took time.Duration)
+	// Ready, when set, is called when everything is in place, just before the
+	// command starts.
+	Ready func()
+	// Watch, when set, keeps masking what appears while the payload runs.
+	Watch *Watch
+}
+
+// Engine is a way to execute a plan.
+type Engine string
+
+// The engines of Linux.
+const (
+	Native Engine = "native" // aigate makes the namespaces itself
+	Bwrap  Engine = "bwrap"  // bubblewrap makes them
+)
+
+// ErrNotExecuted is wrapped when the sandbox stood but execve failed; the
+// errno is wrapped too (ENOENT: 127, else 126, as shells do).
+var ErrNotExecuted = errors.New("command not executed")
+
+// StageArg as the first argument makes a process the inner stage: PID 1 of a
+// sandbox whose namespaces bubblewrap made.
+const StageArg = "__inner-stage"

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"errors"
+	"os"
+)
+
+var errNotYet = errors.New("there is no sandbox for this system yet")
+
+// Run is written for Linux alone so far.
+func Run(*Plan, Command, Options) (int, error) { return 1, errNotYet }
+
+// Stage is described for Linux.
+func Stage([]string) { os.Exit(1) }
+
+// Probe is described for Linux.
+func Probe(Engine, string) error { return errNotYet }
+
+// Supported is described for Linux.
+func Supported(*Plan) error { return errNotYet }
+
+// IsPlaceholder is described for Linux.
+func IsPlaceholder(uint32) bool { return false }
+
+// Watch is described for Linux.
+type Watch struct{}
