@@ -2,9 +2,12 @@
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# What the tests need beside Go: the programs that the attack scripts use, and
-# a C compiler for the race detector. The benchmarks compare with fd.
-TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) gcc libc6-dev
+# What the tests need beside Go, as Debian's packages: what the attack scripts
+# use, what ordinary work inside is tried with, and a C compiler for the race
+# detector. PACKAGE:PROGRAM is content with a program from elsewhere. The
+# benchmarks compare with fd.
+TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) \
+	gcc libc6-dev less patch gdb vim:vim python3-venv nodejs:node npm:npm
 BENCH_PACKAGES = bubblewrap fd-find
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -62,6 +65,8 @@ bench-deps:
 # install asks dpkg what is missing and calls apt-get for that alone.
 define install
 missing=$$(for p in $(1); do \
+	case $$p in *:*) command -v "$${p#*:}" >/dev/null && continue; esac; \
+	p=$${p%:*}; \
 	dpkg-query -Wf '$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || printf ' %s' "$$p"; done); \
 if [ -z "$$missing" ]; then exit 0; \
 elif ! command -v apt-get >/dev/null; then \
