@@ -36,6 +36,8 @@ type story struct {
 	failed  bool            // and was meant to, see judge
 	names   map[string]bool // of the environment, see environ
 	script  string          // its file
+
+	patience time.Duration // how long a command may take
 }
 
 func (s *story) Run(_ string, f func(testscript.T)) { f(s) }
@@ -79,6 +81,7 @@ func (s *story) setup(env *testscript.Env) error {
 	s.work = env.WorkDir
 	s.kept = map[string]string{}
 	s.running = map[string]*background{}
+	s.patience = slow
 	home := filepath.Join(s.work, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
@@ -234,7 +237,7 @@ func (s *story) project(ts *testscript.TestScript, neg bool, args []string) {
 	if text, err := os.ReadFile(filepath.Join(s.work, "config.yaml")); err == nil {
 		ts.Check(os.MkdirAll(filepath.Join(home, ".aigate"), 0o755))
 		ts.Check(os.WriteFile(filepath.Join(home, ".aigate/config.yaml"), text, 0o644))
-	} else if !controlsOnly {
+	} else if _, err := os.Stat(filepath.Join(home, ".aigate")); err != nil && !controlsOnly {
 		s.must(ts, "aigate", "init")
 	}
 }
@@ -314,7 +317,7 @@ func (s *story) leaked(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// slow is how long one command may take; none of the scripts' commands needs a tenth of it.
+// slow is how long one command may take unless the script says so; hardly any needs a tenth of it.
 const slow = 30 * time.Second
 
 // exec runs a command, keeps its output and status for the commands that look at them, and returns stderr.
@@ -322,7 +325,7 @@ func (s *story) exec(ts *testscript.TestScript, args ...string) (stderr string) 
 	if len(args) == 0 {
 		ts.Fatalf("no command")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), slow)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	path, err := lookPath(ts, args[0])
 	ts.Check(err)
@@ -339,7 +342,7 @@ func (s *story) exec(ts *testscript.TestScript, args ...string) (stderr string) 
 	s.output = out.String() + errs.String()
 	s.status = exitStatus(cmd)
 	if ctx.Err() != nil {
-		ts.Fatalf("%v: still running after %v", args, slow)
+		ts.Fatalf("%v: still running after %v", args, s.patience)
 	}
 	var failed *exec.ExitError
 	if err != nil && !errors.As(err, &failed) {

@@ -178,8 +178,8 @@ func (s *story) finish(ts *testscript.TestScript, neg bool, args []string) {
 	b := s.named(ts, args)
 	select {
 	case <-b.done:
-	case <-time.After(slow):
-		ts.Fatalf("%s: still running after %v", args[0], slow)
+	case <-time.After(s.patience):
+		ts.Fatalf("%s: still running after %v", args[0], s.patience)
 	}
 	text, err := os.ReadFile(filepath.Join(s.work, args[0]+".out"))
 	ts.Check(err)

@@ -73,6 +73,7 @@ func works(t *testing.T, caller string) {
 type work struct {
 	*story
 	socket string // of the tmux server, when there is one
+	count  int    // of terminals so far
 }
 
 func (w *work) commands() map[string]func(*testscript.TestScript, bool, []string) {
@@ -88,6 +89,7 @@ func (w *work) commands() map[string]func(*testscript.TestScript, bool, []string
 		"fromfile": w.fromFile,
 		"scratch":  w.scratch,
 		"within":   w.within,
+		"patience": w.setPatience,
 	})
 	return cmds
 }
@@ -147,8 +149,9 @@ func (w *work) terminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w.hangup(ts, false, nil)
 	conf := filepath.Join(w.work, "tmux.conf")
-	ts.Check(os.WriteFile(conf, []byte("set -g remain-on-exit on\nset -g status off\nset -s escape-time 0\nset -g default-terminal screen-256color\nset -g window-size manual\n"), 0o644))
-	w.socket = filepath.Join(w.work, "tmux")
+	ts.Check(os.WriteFile(conf, []byte("set -g remain-on-exit on\nset -g status off\nset -s escape-time 0\nset -g default-terminal screen-256color\n"), 0o644))
+	w.count++ // a server that was killed lets go of its socket when it likes
+	w.socket = filepath.Join(w.work, fmt.Sprint("tmux", w.count))
 	ts.Defer(func() { w.hangup(ts, false, nil) })
 	w.must(ts, append([]string{"tmux", "-S", w.socket, "-f", conf, "new-session", "-d", "-x", fmt.Sprint(cols), "-y", fmt.Sprint(rows), "--"}, args[1:]...)...)
 }
@@ -172,7 +175,7 @@ func (w *work) keys(ts *testscript.TestScript, neg bool, args []string) {
 // shows TEXT waits until the terminal shows TEXT (with !: until it does not).
 func (w *work) shows(ts *testscript.TestScript, neg bool, args []string) {
 	var screen string
-	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+	for limit := time.Now().Add(w.patience); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
 		screen = w.tmux(ts, "capture-pane", "-p")
 		if strings.Contains(screen, args[0]) != neg {
 			return
@@ -184,7 +187,7 @@ func (w *work) shows(ts *testscript.TestScript, neg bool, args []string) {
 // screen FILE keeps what the terminal shows, once it has come to rest.
 func (w *work) screen(ts *testscript.TestScript, neg bool, args []string) {
 	last := ""
-	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit); time.Sleep(300 * time.Millisecond) {
+	for limit := time.Now().Add(w.patience); time.Now().Before(limit); time.Sleep(300 * time.Millisecond) {
 		now := w.tmux(ts, "capture-pane", "-p")
 		if now == last {
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(now), 0o644))
@@ -201,10 +204,10 @@ func (w *work) resize(ts *testscript.TestScript, neg bool, args []string) {
 	w.tmux(ts, "resize-window", "-x", cols, "-y", rows)
 }
 
-// hangup takes the terminal away.
+// hangup takes the terminal away. It may be called at any time, and when there is none.
 func (w *work) hangup(ts *testscript.TestScript, neg bool, args []string) {
 	if w.socket != "" {
-		w.tmux(ts, "kill-server")
+		_ = exec.Command("tmux", "-S", w.socket, "kill-server").Run()
 		w.socket = ""
 	}
 }
@@ -218,10 +221,14 @@ func (w *work) fromFile(ts *testscript.TestScript, neg bool, args []string) {
 // scratch DIR makes a folder outside of the script's own place, and removes it at the end.
 func (w *work) scratch(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Mkdir(args[0], 0o755))
-	ts.Defer(func() { ts.Check(removeAll(args[0])) })
+	ts.Defer(func() {
+		if err := removeAll(args[0]); err != nil {
+			w.Error(err)
+		}
+	})
 }
 
-// within SECONDS CMD... does what the script's command CMD does, in that time.
+// within DURATION CMD... does what the script's command CMD does, in that time.
 func (w *work) within(ts *testscript.TestScript, neg bool, args []string) {
 	limit, err := time.ParseDuration(args[0])
 	ts.Check(err)
@@ -230,6 +237,13 @@ func (w *work) within(ts *testscript.TestScript, neg bool, args []string) {
 	if took := time.Since(start); took > limit {
 		ts.Fatalf("took %v", took.Round(time.Millisecond))
 	}
+}
+
+// patience DURATION is how long a command may take from now on.
+func (w *work) setPatience(ts *testscript.TestScript, neg bool, args []string) {
+	var err error
+	w.patience, err = time.ParseDuration(args[0])
+	ts.Check(err)
 }
 
 // prepareWorks builds and installs what the scripts need and the harness does not.
