@@ -177,6 +177,19 @@ func (c *console) resize(rows, cols uint16) {
 	}
 }
 
+// raw says whether somebody reads single keys.
+func (c *console) raw() (raw bool) {
+	err := control(c.master, func(fd int) error {
+		modes, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		raw = err == nil && modes.Lflag&unix.ICANON == 0
+		return err
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
+	return raw
+}
+
 // pids are the process numbers of the supervisor and the payload.
 func (c *console) pids() (aigate, payload int) {
 	c.t.Helper()

@@ -28,8 +28,8 @@ type drain struct {
 }
 
 const (
-	// inPTY is more than a pty holds. More cannot have been written by a payload that is stopped, only by others.
-	inPTY = 128 << 10
+	// inPTY is more than a pty holds (some 20 KB). More cannot have been written by a payload that is stopped, only by others.
+	inPTY = 64 << 10
 	// lastWait is how long the pty may be silent at the end without ending: it does at once unless somebody outside
 	// of the sandbox still holds the slave.
 	lastWait = 200 * time.Millisecond
