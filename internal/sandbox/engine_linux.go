@@ -84,9 +84,8 @@ func (in *inner) payloadProgram(w inward, o origin) {
 	}
 	limit := nofile.Original
 	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
-	p.seccomp()
+	in.handOver(p, msgPayload, p.seccomp())
 	mask := o.mask
-	p.call("announce the command", unix.SYS_SENDTO, in.sock, string([]byte{msgPayload}), 1, unix.MSG_NOSIGNAL, 0, 0)
 	p.call("restore the signal mask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, p.bytes(mask[:]), 0, 8)
 	p.call("close what is not the command's", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 	p.call("execute "+w.cmd.Path, unix.SYS_EXECVE, w.cmd.Path, p.argv(w.cmd.Args), p.argv(w.cmd.Env))

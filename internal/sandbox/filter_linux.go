@@ -18,11 +18,13 @@ import (
 //     hypervisor, packet and alg have a history
 //   - setuid and setgid bits, by every call that can set them: such a file
 //     would lend its owner's rights to others on the host
+//   - lazy umounts, which only a payload in namespaces of its own can do: they
+//     are left to the supervisor
 //   - calls of other architectures and of x32, but for i386's on amd64, which
 //     gets the same rules
 type rule struct {
-	nr    uint32
-	errno uint32
+	nr     uint32
+	action uint32
 	// conds must all hold for the call to fail; none: it always fails.
 	conds []cond
 }
@@ -46,8 +48,9 @@ const (
 const (
 	setIDs = 0o6000 // S_ISUID | S_ISGID
 
-	retAllow = unix.SECCOMP_RET_ALLOW
-	retErrno = unix.SECCOMP_RET_ERRNO
+	retAllow  = unix.SECCOMP_RET_ALLOW
+	retErrno  = unix.SECCOMP_RET_ERRNO
+	retNotify = unix.SECCOMP_RET_USER_NOTIF
 )
 
 // allowedFamilies of socket(2) and socketpair(2).
@@ -113,7 +116,7 @@ func (a *assembler) rule(r rule) {
 	for _, c := range r.conds {
 		b.cond(c)
 	}
-	b.add(ret, retErrno|r.errno, 0, 0)
+	b.add(ret, r.action, 0, 0)
 	// Any condition that does not hold jumps behind the return.
 	for i := range b.code {
 		if b.code[i].Code == ja && b.code[i].K == toEnd {
@@ -156,13 +159,14 @@ type numbers struct {
 	ioctl, socket, socketpair           uint32
 	open, creat, openat, mknod, mknodat uint32
 	chmod, fchmod, fchmodat, fchmodat2  uint32
+	umount2, umount2Denied              uint32
 }
 
 func rules(n numbers) []rule {
 	var out []rule
 	add := func(nr uint32, errno syscall.Errno, conds ...cond) {
 		if nr != 0 {
-			out = append(out, rule{nr, uint32(errno), conds})
+			out = append(out, rule{nr, retErrno | uint32(errno), conds})
 		}
 	}
 	for _, nr := range n.never {
@@ -187,5 +191,12 @@ func rules(n numbers) []rule {
 	const makes = unix.O_CREAT | (unix.O_TMPFILE &^ unix.O_DIRECTORY)
 	add(n.open, unix.EPERM, cond{arg: 1, op: anyBits, mask: makes}, mode(2))
 	add(n.openat, unix.EPERM, cond{arg: 2, op: anyBits, mask: makes}, mode(3))
+	// A lazy umount is done by the supervisor, see keepTree. Others fail on a
+	// mount that has mounts below it, and so cannot take a mask away.
+	if lazily := (cond{arg: 1, op: anyBits, mask: unix.MNT_DETACH}); n.umount2 != 0 {
+		out = append(out, rule{n.umount2, retNotify, []cond{lazily}})
+	} else {
+		add(n.umount2Denied, unix.EPERM, lazily)
+	}
 	return out
 }

@@ -18,6 +18,7 @@ var tables = []table{
 		ioctl:  unix.SYS_IOCTL, socket: unix.SYS_SOCKET, socketpair: unix.SYS_SOCKETPAIR,
 		open: unix.SYS_OPEN, creat: unix.SYS_CREAT, openat: unix.SYS_OPENAT, mknod: unix.SYS_MKNOD, mknodat: unix.SYS_MKNODAT,
 		chmod: unix.SYS_CHMOD, fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
+		umount2: unix.SYS_UMOUNT2,
 	})},
 	{unix.AUDIT_ARCH_I386, rules(numbers{
 		never: []uint32{
@@ -31,5 +32,6 @@ var tables = []table{
 		ioctl:  54, socket: 359, socketpair: 360,
 		open: 5, creat: 8, openat: 295, mknod: 14, mknodat: 297,
 		chmod: 15, fchmod: 94, fchmodat: 306, fchmodat2: 452,
+		umount2Denied: 52,
 	})},
 }

@@ -24,7 +24,7 @@ import (
 const (
 	msgReady   = 'R' // from PID 1, with descriptors: the plan is in place
 	msgGo      = 'G' // to PID 1: everything else is, too
-	msgPayload = 'P' // from the payload, just before execve; its pid is in the credentials
+	msgPayload = 'P' // from the payload, just before execve, with the seccomp listener; its pid is in the credentials
 	msgStopped = 'S' // from PID 1: u32 wait status; it waits for msgResume
 	msgResume  = 'C' // to PID 1: u8, 1 if the payload gets the terminal
 	msgExited  = 'X' // from PID 1: u32 wait status
@@ -161,10 +161,11 @@ func (in *inner) resume(payload uintptr) {
 	rawSyscall(unix.SYS_KILL, &a)
 }
 
-// ready appends the message that hands descriptors to the supervisor and the
-// wait for its answer.
-func (in *inner) ready(fds ...reg) {
-	p := &in.setup
+// ready appends the message that hands descriptors to the supervisor.
+func (in *inner) ready(fds ...reg) { in.handOver(&in.setup, msgReady, fds...) }
+
+// handOver appends a message with descriptors, which are closed here.
+func (in *inner) handOver(p *program, kind byte, fds ...reg) {
 	size := unix.CmsgSpace(4 * len(fds))
 	ctl := make([]byte, size)
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&ctl[0]))
@@ -174,7 +175,7 @@ func (in *inner) ready(fds ...reg) {
 	for i, r := range fds {
 		p.put(r, at+uintptr(unix.CmsgLen(0)+4*i))
 	}
-	text := []byte{msgReady}
+	text := []byte{kind}
 	iov := &unix.Iovec{Base: &text[0]}
 	iov.SetLen(1)
 	p.keep = append(p.keep, text, iov)

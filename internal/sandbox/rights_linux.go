@@ -57,10 +57,13 @@ func (p *program) scope() {
 	p.close(fd)
 }
 
-// seccomp appends the installation of the filter.
-func (p *program) seccomp() {
+// seccomp appends the installation of the filter; the register is the
+// descriptor on which the supervisor gets what the filter leaves to it.
+func (p *program) seccomp() reg {
 	f := filter()
 	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
 	p.keep = append(p.keep, f)
-	p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, p.at(prog, unsafe.Pointer(prog)))
+	listener := p.newReg()
+	p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, p.at(prog, unsafe.Pointer(prog))).into(listener)
+	return listener
 }

@@ -59,6 +59,7 @@ type running struct {
 	master  int           // pty, or -1
 	mntns   int           // the sandbox's mount namespace
 	payload int           // host pid
+	umounts *umounts
 	session *term.Session
 	ended   bool
 
@@ -204,6 +205,12 @@ func (r *running) connect() error {
 		return err
 	}
 	r.payload = m.pid
+	if len(m.fds) != 1 {
+		return fmt.Errorf("the command handed out %d descriptors instead of 1", len(m.fds))
+	}
+	if r.umounts, err = serveUmounts(m.fds[0], r.mntns); err != nil {
+		return err
+	}
 	var master *os.File
 	if r.master >= 0 {
 		master = os.NewFile(uintptr(r.master), "pty")
@@ -260,6 +267,7 @@ func (r *running) end() {
 		r.wait()
 		r.lap("sandbox gone")
 	}
+	r.umounts.stop()
 	if r.session != nil {
 		r.session.Finish()
 	}

@@ -111,7 +111,7 @@ func (w *Watch) loop() error {
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		pause := time.Duration(-1)
+		pause := -time.Millisecond // no end
 		if w.isFull() {
 			pause = rescanPause
 		}
