@@ -13,6 +13,8 @@
 //     that its owner could reopen for writing through /proc/self/fd arrives through a pipe.
 //   - A descriptor that would lead out of the sandbox (a directory, an O_PATH descriptor) starts nothing.
 //
+// What is typed ahead while the payload has the terminal, and not read by it, is lost when it ends, as under ssh and sudo.
+//
 // The order of use: Inspect before anything else, Descriptor, OnPTY, Foreground and Settings to build the sandbox,
 // Start with what the sandbox sent out, Stopped for every stop the sandbox tells of, Finish when it is gone.
 package term
