@@ -277,3 +277,24 @@ func TestNextEntry(t *testing.T) {
 		}
 	}
 }
+
+// Many names in one closed directory, and a directory behind it, are one
+// report; descriptors for looking names up are given back.
+func TestUnreadablePlaces(t *testing.T) {
+	root := tree(t, "shut/sub/key", "open/k3", "app/")
+	open(t, root)
+	lock(t, root, map[string]os.FileMode{"shut": 0o600})
+	patterns := []string{root + "/shut/sub/key", root + "/shut/sub/deep/*.pem"}
+	for i := range 2 * openAfter {
+		patterns = append(patterns, fmt.Sprintf("%s/shut/k%d", root, i), fmt.Sprintf("%s/open/k%d", root, i))
+	}
+	got := asNobody(t, root+"/app", patterns)
+	if want := "found " + root + "/open/k3\nunreadable " + root + "/shut\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	before := descriptors(t)
+	mustWalk(t, parseAt(t, root, patterns...), root+"/app", Options{})
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors left open", after-before)
+	}
+}

@@ -24,17 +24,17 @@ type rule struct {
 	dirOnly   bool
 	literal   bool
 
+	// first and last are the bytes that the last name must begin and end
+	// with, 0 if it need not. Nearly all rules differ from nearly all paths in
+	// one of them.
+	first, last byte
+
 	// path is what a literal rule names: a name (anyDepth), a path from the
 	// project's top (atProject; empty for the project itself) or an absolute
 	// path (atRoot). Other rules have in it the directory before the first
 	// glob, written in the same way, and the whole way in segs.
 	path string
 	segs []segment
-
-	// first and last are the bytes that the last name must begin and end
-	// with, 0 if it need not. Nearly all rules differ from nearly all paths in
-	// one of them.
-	first, last byte
 }
 
 const (

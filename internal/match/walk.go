@@ -95,10 +95,11 @@ type finder struct {
 // findFixed looks up what needs no directory to be read.
 func (f *finder) findFixed() error {
 	f.known = make(places)
-	defer f.known.close()
 	if f.only == "/" || !f.set.knowsWays(f.only) {
+		f.known = make(places, len(f.set.rules)/4) // about what the built-in lists need
 		f.set.findWays(f.known)
 	}
+	defer f.known.close()
 	if err := f.findItself(); err != nil {
 		return err
 	}
@@ -201,6 +202,9 @@ func (f *finder) judge(path string, k kind) (named bool) {
 // missing judges why a spelled-out place could not be looked at.
 func (f *finder) missing(path string, err error) error {
 	switch {
+	case err == syscall.ENOENT: // nearly always
+		f.res.Pending = append(f.res.Pending, path)
+		return nil
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return nil // then nothing of that name can ever be there
 	case gone(err):
