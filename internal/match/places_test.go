@@ -51,17 +51,20 @@ func TestRescanLearnsWays(t *testing.T) {
 		_, ok := s.MatchPath(home+"/app", path, false)
 		return ok
 	}
-	plant(t, root, "data/early/key", "data/late/x.pem", "home/app/plain/")
-	for _, step := range []struct{ link, appeared string }{{"", home + "/app/plain"}, {"home/late -> ../data/late", home + "/late"}, {"", data + "/early"}} {
-		if step.link != "" {
-			plant(t, root, step.link)
+	for _, step := range []struct{ appeared, name string }{{data + "/early", "/early/key"}, {home + "/late", "/late/x.pem"}} {
+		if named(data + step.name) {
+			t.Errorf("%s is known too early: the test tests nothing", step.name)
+		}
+		plant(t, data, step.name)
+		if step.appeared == home+"/late" {
+			plant(t, home, "late -> ../data/late")
 		}
 		if _, err := s.Rescan(home+"/app", step.appeared, Options{}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if !named(data+"/early/key") || !named(data+"/late/x.pem") {
-		t.Error("the ways that appeared are not known")
+		if !named(data + step.name) {
+			t.Errorf("%s: the way that appeared is not known", step.name)
+		}
 	}
 }
 
