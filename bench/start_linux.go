@@ -117,7 +117,7 @@ var stageLine = regexp.MustCompile(`(?m)^\[aigate\] (.+?) +([0-9.]+) ms$`)
 // benchStages is where the time goes, as --verbose tells it.
 func benchStages(p *place, dir string, w io.Writer) error {
 	const runs = 21
-	engines := []string{"native", "bwrap"}
+	engines := []string{"bwrap", "native"} // bwrap has every stage, so its order is the table's
 	var order []string
 	took := map[string]map[string][]float64{"native": {}, "bwrap": {}}
 	for range runs {
