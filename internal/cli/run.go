@@ -122,6 +122,9 @@ func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
 	if err != nil {
 		say("could not remove all of it: %v", err)
 	}
+	for _, path := range pol.Moved() {
+		say("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
+	}
 	for _, path := range pol.Appeared() {
 		say("made during the run, look at it before your tools run it: %s", path)
 		if filepath.Base(path) != ".aigate.yaml" {

@@ -66,7 +66,7 @@ func builtinDenyWrite() []string {
 		// Inside the agents' folders: hooks, servers, plugins, programs.
 		"~/.claude/settings.json", "~/.claude/settings.local.json", "~/.claude/hooks/", "~/.claude/plugins/", "~/.claude/local/",
 		"~/.claude/commands/", "~/.claude/agents/", "~/.claude/skills/", "~/.claude/*.sh",
-		"~/.codex/config.toml", "~/.codex/hooks.json", "~/.codex/hooks/", "~/.codex/rules/",
+		"~/.codex/packages/", "~/.codex/config.toml", "~/.codex/hooks.json", "~/.codex/hooks/", "~/.codex/rules/",
 		"~/.gemini/settings.json", "~/.gemini/extensions/", "~/.qwen/settings.json", "~/.qwen/extensions/",
 		"~/.cursor/mcp.json", "~/.cursor/hooks.json", "~/.cursor/extensions/", "~/.copilot/mcp-config.json", "~/.copilot/hooks/",
 		"~/.continue/config.ts", "~/.continue/config.json", "~/.continue/config.yaml",
@@ -91,7 +91,7 @@ func builtinAllowWrite() []string {
 		"~/.local/share/jupyter/runtime/", "~/.bundle/cache/", "~/.composer/cache/", "~/.hex/packages/", "~/.cabal/packages/", "~/.cabal/store/",
 		"~/.pub-cache/hosted/", "~/.pub-cache/git/", "~/.terraform.d/plugin-cache/",
 		// Agents.
-		"~/.claude/", "~/.claude.json", "~/.claude.json.backup", "~/.local/share/claude/", "~/.local/state/claude/",
+		"~/.claude/", "~/.claude.json", "~/.claude.json.backup", "~/.local/state/claude/",
 		"~/.codex/", "~/.gemini/", "~/.qwen/", "~/.copilot/", "~/.cursor/", "~/.config/cursor/", "~/.continue/", "~/.aider/", "~/.cline/", "~/.pi/",
 		"~/.config/opencode/", "~/.local/share/opencode/", "~/.local/state/opencode/",
 		"~/.local/share/amp/", "~/.local/state/amp/", "~/.local/share/goose/", "~/.local/state/goose/", "~/.local/share/crush/", "~/.local/state/crush/",

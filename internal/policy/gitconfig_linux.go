@@ -12,6 +12,7 @@ type gitSettings struct {
 	hooksPath string   // core.hooksPath
 	worktree  string   // core.worktree
 	perTree   bool     // extensions.worktreeConfig
+	values    []string // of every setting: many name a program
 }
 
 // readGitConfig reads one file. It knows what git writes and what people
@@ -29,6 +30,7 @@ func readGitConfig(path string) (s gitSettings) {
 		}
 		key, value, _ := strings.Cut(line, "=")
 		value = strings.Trim(strings.TrimSpace(value), `"`)
+		s.values = append(s.values, value)
 		switch section + "." + strings.ToLower(strings.TrimSpace(key)) {
 		case "include.path", "includeif.path":
 			s.includes = append(s.includes, value)
@@ -61,6 +63,11 @@ func (p *Policy) guardGitConfig(file, tree string, depth int) error {
 			return err
 		}
 	}
+	for _, value := range s.values {
+		if err := p.guardPrograms(value, tree); err != nil {
+			return err
+		}
+	}
 	if depth == 0 {
 		return nil // git stops at 10
 	}
@@ -70,6 +77,21 @@ func (p *Policy) guardGitConfig(file, tree string, depth int) error {
 			return err
 		}
 		if err := p.guardGitConfig(path, tree, depth-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guardPrograms protects files of the work tree that a setting names:
+// core.fsmonitor, filters, aliases and a dozen others run a command line.
+func (p *Policy) guardPrograms(value, tree string) error {
+	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t;&|()<>\"'!", r) }) {
+		path := p.place(word, tree)
+		if !below(path, tree) || path == tree || !regular(path) {
+			continue
+		}
+		if err := p.guard(path, false, "named by git's configuration"); err != nil {
 			return err
 		}
 	}

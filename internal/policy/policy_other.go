@@ -22,6 +22,9 @@ func (p *Policy) Watch(func(string, ...any)) *sandbox.Watch { return &sandbox.Wa
 // Appeared is described for Linux.
 func (p *Policy) Appeared() []string { return nil }
 
+// Moved is described for Linux.
+func (p *Policy) Moved() []string { return nil }
+
 // StrikeOut is described for Linux.
 func (p *Policy) StrikeOut() ([]string, error) { return nil, nil }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,9 +64,27 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			return err
 		}
 	}
+	if err := p.guardPrompt(); err != nil {
+		return err
+	}
 	// A name without a slash holds at any depth; the one that aigate itself
 	// would read is at the top.
 	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, "aigate's own")
+}
+
+// guardPrompt keeps the file from being made that powerlevel10k has every zsh
+// run first; its name holds the user's.
+func (p *Policy) guardPrompt() error {
+	user := getenv(p.host.Env, "USER")
+	if user == "" || strings.ContainsRune(user, '/') || !exists(filepath.Join(p.Home, ".p10k.zsh")) {
+		return nil
+	}
+	for _, name := range []string{"p10k-instant-prompt-", "p10k-dump-"} {
+		if err := p.guard(filepath.Join(p.Home, ".cache", name+user+".zsh"), false, "run by zsh"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // literals gives the paths that deny_write spells out, and whether each is to
@@ -260,6 +279,11 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	}
 	// A link can't be replaced now, but what it leads to might be changed.
 	real, st, err := realPath(path)
+	if errors.Is(err, unix.ENOENT) {
+		if to, err := os.Readlink(path); err == nil { // nor may what it leads to come into being
+			return p.guardMissing(filepath.Clean(absolute(dir, to)), false, rule)
+		}
+	}
 	if err != nil || p.writableRoot(real) == "" || p.isProtected(real) {
 		return nil
 	}

@@ -87,7 +87,8 @@ func (m *met) dir(path string) {
 	var st unix.Stat_t
 	hasConfig := unix.Lstat(config, &st) == nil && !sandbox.IsPlaceholder(st.Mode)
 	editor := strings.HasSuffix(path, "/.vscode")
-	if !repo && !hasConfig && !editor {
+	gitFile := unix.Lstat(path+"/.git", &st) == nil && !isDir(st) // leads git elsewhere
+	if !repo && !hasConfig && !editor && !gitFile {
 		return
 	}
 	m.mu.Lock()
@@ -97,6 +98,9 @@ func (m *met) dir(path string) {
 	}
 	if hasConfig {
 		m.files = append(m.files, config)
+	}
+	if gitFile {
+		m.files = append(m.files, path+"/.git")
 	}
 	if editor {
 		m.files = append(m.files, path+"/tasks.json", path+"/settings.json", path+"/launch.json", path+"/mcp.json")

@@ -298,6 +298,17 @@ func (p *Policy) Appeared() (out []string) {
 	return out
 }
 
+// Moved lists denied files of the project that are no longer where they were:
+// a rule that goes by name or place may not find them in the next run.
+func (p *Policy) Moved() (out []string) {
+	for _, e := range p.Hidden {
+		if below(e.Path, p.Project) && !exists(e.Path) {
+			out = append(out, e.Path)
+		}
+	}
+	return out
+}
+
 // nearest gives the innermost folder at or above path that exists.
 func nearest(path string) string {
 	for at := filepath.Dir(strings.TrimRight(path, "/")); ; at = filepath.Dir(at) {

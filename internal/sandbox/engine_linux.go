@@ -85,6 +85,9 @@ func (in *inner) payloadProgram(w inward, o origin) {
 	limit := nofile.Original
 	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
 	in.handOver(p, msgPayload, p.seccomp())
+	if w.wantPTY {
+		in.waitGo(p) // until the caller's terminal is ready for it
+	}
 	mask := o.mask
 	p.call("restore the signal mask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, p.bytes(mask[:]), 0, 8)
 	p.call("close what is not the command's", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)

@@ -152,8 +152,13 @@ func (in *inner) resume(payload uintptr) {
 	if e != 0 || n != 2 {
 		in.exit(1) // the supervisor is gone
 	}
-	if in.buf[1] == 1 && in.slave != noReg {
-		in.status = uint32(payload)
+	if in.slave != noReg {
+		// In the background the terminal is PID 1's own, whose group is 1, or the
+		// payload would never be told (SIGTTIN) that it may not read.
+		in.status = 1
+		if in.buf[1] == 1 {
+			in.status = uint32(payload)
+		}
 		a = [6]uintptr{in.setup.regs[in.slave], unix.TIOCSPGRP, uintptr(unsafe.Pointer(&in.status))}
 		rawSyscall(unix.SYS_IOCTL, &a) // fails only when the payload left its group; then it has its own job control
 	}

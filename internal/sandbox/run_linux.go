@@ -215,9 +215,16 @@ func (r *running) connect() error {
 	if r.master >= 0 {
 		master = os.NewFile(uintptr(r.master), "pty")
 	}
-	r.session, err = r.opt.Caller.Start(master, r.payload)
+	if r.session, err = r.opt.Caller.Start(master, r.payload); err != nil {
+		return err
+	}
+	if r.opt.Caller.WantsPTY() {
+		if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+			return fmt.Errorf("start the command: %w", err)
+		}
+	}
 	r.lap("command started")
-	return err
+	return nil
 }
 
 // supervise follows the payload to its end.
