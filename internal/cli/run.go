@@ -171,7 +171,7 @@ func lookAtCaller() (policy.Host, error) {
 	home, err := homeDir()
 	if err == nil {
 		if h.Home, err = filepath.EvalSymlinks(home); err != nil {
-			h.Home = ""
+			h.Home = home // not there: nothing in it is found
 		}
 	}
 	h.Project = policy.FindProject(h.Dir, h.Home)

@@ -68,16 +68,18 @@ type Policy struct {
 	Removed   []string    `json:"removed_env"` // names taken out of the environment
 	Warnings  []string    `json:"warnings"`
 
-	config   *config.Config
-	host     Host
-	deny     *match.Set
-	free     *match.Set // what deny_write takes back
-	own      []string   // aigate's folders that do not exist yet
-	pending  []string   // places that deny_read spells out and that do not exist yet
-	builtins []string
-	watch    *watch
-	absent   []string          // protected names that can be made all the same; see Appeared
-	real     map[string]string // folders without their symlinks, while resolving
+	config     *config.Config
+	host       Host
+	deny       *match.Set
+	free       *match.Set // what deny_write takes back
+	socketDirs []string   // of the host's sockets, watched for more
+	repos      []string   // git folders at the start
+	own        []string   // aigate's folders that do not exist yet
+	pending    []string   // places that deny_read spells out and that do not exist yet
+	builtins   []string
+	watch      *watch
+	absent     []string          // protected names that can be made all the same; see Appeared
+	real       map[string]string // folders without their symlinks, while resolving
 }
 
 // Scratch is a private folder.

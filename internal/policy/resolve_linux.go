@@ -29,7 +29,7 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	noWrite := async(func() walked { return walk("deny_write", c.DenyWrite, h, match.Options{}) })
 	programs := async(p.programs)
 	met := &met{}
-	deny := walk("deny_read", c.DenyRead, h, match.Options{OnDir: met.dir, OnSocket: met.socket})
+	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: enclosing(h), OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
 	p.network()
 	p.environment()
@@ -48,10 +48,24 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if err := p.protected(<-noWrite, met); err != nil {
 		return nil, err
 	}
+	p.repos = met.repos
 	for _, e := range <-programs {
 		p.addBlocked(e)
 	}
 	return p, nil
+}
+
+// enclosing gives the projects that the project lies in. A payload can make a
+// project of any sub-folder by putting .git there; its next run, started there,
+// is not to read what was hidden from the first.
+func enclosing(h Host) (out []string) {
+	for at := h.Project; at != "/" && at != h.Home; {
+		at = filepath.Dir(at)
+		if at != "/" && at != h.Home && (exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml"))) {
+			out = append(out, at)
+		}
+	}
+	return out
 }
 
 // walked is a pattern list and what it names now.

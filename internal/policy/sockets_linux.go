@@ -3,8 +3,10 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/sandbox"
@@ -25,14 +27,18 @@ func listening() (out []bound) {
 	if err != nil {
 		return nil // without it every socket that is found is asked, see alive
 	}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		// Num RefCount Protocol Flags Type St Inode Path
 		f := strings.SplitN(strings.Join(strings.Fields(line[:min(len(line), 70)]), " "), " ", 8)
-		if len(f) < 8 || f[0] == "Num" || strings.HasPrefix(f[7], "@") {
-			continue
+		switch {
+		case len(f) > 0 && f[0] == "Num":
+		case len(f) < 7 || !strings.HasSuffix(f[0], ":"): // a path goes on: it holds a newline
+			if n := len(out); n > 0 && line != "" {
+				out[n-1].path += "\n" + line
+			}
+		case len(f) == 8 && !strings.HasPrefix(f[7], "@"):
+			out = append(out, bound{line[strings.Index(line, " "+f[6]+" ")+len(f[6])+2:], f[6]})
 		}
-		path := strings.TrimSuffix(line[strings.Index(line, " "+f[6]+" ")+len(f[6])+2:], "\n")
-		out = append(out, bound{path, f[6]})
 	}
 	return out
 }
@@ -81,14 +87,12 @@ func boundOutside(inode string) bool {
 func (p *Policy) sockets(list []bound, met []string) error {
 	for _, s := range list {
 		for _, path := range s.resolve() {
-			if !p.visible(path) {
+			dir := filepath.Dir(path)
+			if !p.visible(path) || slices.Contains(p.socketDirs, dir) {
 				continue
 			}
-			real, st, err := realPath(path)
-			if err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-				continue // bound in another mount namespace, or gone
-			}
-			p.hide(real, false, "socket of the host")
+			p.socketDirs = append(p.socketDirs, dir)
+			p.hideSockets(dir)
 		}
 	}
 	for _, path := range met {
@@ -105,6 +109,27 @@ func (p *Policy) sockets(list []bound, met []string) error {
 		}
 	}
 	return nil
+}
+
+// hideSockets masks every socket of a folder that some process has bound one
+// in. The name it was bound by need not be the one it has: ssh, for one, binds
+// under another name and links.
+func (p *Policy) hideSockets(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // gone, or closed to the caller and so to the payload
+	}
+	for _, e := range entries {
+		if e.Type() != fs.ModeSocket {
+			continue
+		}
+		real, st, err := realPath(filepath.Join(dir, e.Name()))
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK && !sandbox.IsPlaceholder(st.Mode) && !below(real, p.Project) {
+			p.hide(real, false, "socket of the host")
+		} else if err == nil && slices.ContainsFunc(listening(), func(b bound) bool { return b.path == real }) {
+			p.hide(real, false, "socket of the host")
+		}
+	}
 }
 
 // alive says whether somebody listens on a socket of the project that is not

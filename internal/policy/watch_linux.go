@@ -73,12 +73,18 @@ func (w *watch) holds(path string, st unix.Stat_t) bool {
 func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 	p := w.policy
 	met := &met{}
-	found, err := p.deny.Walk(p.Project, match.Options{OnDir: onDir, OnSocket: met.socket})
+	see := w.seeing(onDir)
+	found, err := p.deny.Walk(p.Project, match.Options{Roots: enclosing(p.host), OnDir: see, OnSocket: met.socket})
 	if err != nil {
 		return nil, err
 	}
 	for _, path := range found.Pending {
 		onDir(nearest(path))
+	}
+	for _, dir := range append(p.socketDirs, p.Home) {
+		if dir != "" {
+			onDir(dir)
+		}
 	}
 	steps, err := w.steps(found, false)
 	if err != nil {
@@ -105,7 +111,7 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 		return nil, nil // gone again
 	}
 	if set := w.concerned(path, st); set != nil {
-		found, err := set.Rescan(w.policy.Project, path, match.Options{OnDir: onDir})
+		found, err := set.Rescan(w.policy.Project, path, match.Options{Roots: enclosing(w.policy.host), OnDir: w.seeing(onDir)})
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +141,11 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
 	p := w.policy
 	inProject := below(path, p.Project)
+	for _, outer := range enclosing(p.host) {
+		if isDir(st) && below(path, outer) {
+			return p.deny
+		}
+	}
 	if isDir(st) && inProject {
 		return w.project
 	}
@@ -143,7 +154,7 @@ func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
 		set = w.project
 	}
 	for _, dir := range []bool{false, true} {
-		if _, ok := set.MatchPath(p.Project, path, dir); ok {
+		if _, ok := set.MatchPath(p.Project, path, dir, enclosing(p.host)...); ok {
 			return p.deny
 		}
 	}
@@ -260,6 +271,16 @@ func (w *watch) hosts(path string) bool {
 		}
 	}
 	return false
+}
+
+// seeing takes note of git folders that were not there at the start.
+func (w *watch) seeing(onDir func(string)) func(string) {
+	return func(dir string) {
+		onDir(dir)
+		if strings.HasSuffix(dir, "/.git") && !slices.Contains(w.policy.repos, dir) {
+			w.appeared(dir, true)
+		}
+	}
 }
 
 // appeared takes note of new names that the user's tools would act on.

@@ -61,7 +61,6 @@ type running struct {
 	payload int           // host pid
 	umounts *umounts
 	session *term.Session
-	ended   bool
 
 	clock time.Time
 }

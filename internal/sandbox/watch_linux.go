@@ -49,6 +49,10 @@ const watchMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ONLYDIR | unix.IN_
 // appears in that time is found by the first look.
 const watchDelay = 10 * time.Millisecond
 
+// noteworthy is how long a command takes that makes something which has to be
+// told of at the end, such as a repository.
+const noteworthy = 3 * time.Millisecond
+
 // rescanPause is how often everything is looked through where the kernel's
 // limit on watches (fs.inotify.max_user_watches) leaves folders unwatched.
 const rescanPause = 2 * time.Second
@@ -103,7 +107,11 @@ func (w *Watch) loop() error {
 		}
 		return w.apply(steps)
 	}
+	started := time.Now()
 	if ok, err := w.wait(watchDelay); err != nil || !ok {
+		if time.Since(started) > noteworthy { // long enough to have made something
+			_, err = w.Scan(func(string) {})
+		}
 		return err
 	}
 	if err := scan(); err != nil {
