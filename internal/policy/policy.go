@@ -77,6 +77,7 @@ type Policy struct {
 	own        []string   // aigate's folders that do not exist yet
 	pending    []string   // places that deny_read spells out and that do not exist yet
 	builtins   []string
+	spelled    map[string]bool // what deny_write spells out; true: as a folder
 	watch      *watch
 	absent     []string          // protected names that can be made all the same; see Appeared
 	real       map[string]string // folders without their symlinks, while resolving

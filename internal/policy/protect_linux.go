@@ -50,11 +50,14 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			}
 		}
 	}
-	literal := p.literals()
 	for _, path := range noWrite.Pending {
+		path = strings.TrimRight(path, "/")
+		if !p.couldBeWritten(path) {
+			continue
+		}
 		// The rest are the beginnings of globs.
-		if dir, ok := literal[strings.TrimRight(path, "/")]; ok {
-			if err := p.guardAbsent(strings.TrimRight(path, "/"), dir); err != nil {
+		if dir, ok := p.literal(path); ok {
+			if err := p.guardAbsent(path, dir); err != nil {
 				return err
 			}
 		}
@@ -87,24 +90,31 @@ func (p *Policy) guardPrompt() error {
 	return nil
 }
 
-// literals gives the paths that deny_write spells out, and whether each is to
-// be a folder.
-func (p *Policy) literals() map[string]bool {
-	out := map[string]bool{}
-	for _, rule := range p.config.DenyWrite {
-		if strings.HasPrefix(rule, "!") || strings.ContainsAny(rule, `*?[{\`) {
-			continue
+// couldBeWritten says that the innermost existing folder on the way to a path
+// lies in a writable one: for the rest no protection is needed.
+func (p *Policy) couldBeWritten(path string) bool {
+	for at := filepath.Dir(path); ; at = filepath.Dir(at) {
+		if real := p.folder(at); real == "-" {
+			return false
+		} else if real != "" {
+			return p.writableRoot(real) != ""
 		}
-		path := strings.TrimRight(rule, "/")
-		switch {
-		case strings.HasPrefix(path, "~/"):
-			path = filepath.Join(p.Home, path[2:])
-		case !filepath.IsAbs(path):
-			path = filepath.Join(p.Project, path)
-		}
-		out[path] = strings.HasSuffix(rule, "/")
 	}
-	return out
+}
+
+// literal says whether deny_write spells a path out, and whether it is to be a
+// folder.
+func (p *Policy) literal(path string) (dir, ok bool) {
+	if p.spelled == nil {
+		p.spelled = map[string]bool{}
+		for _, rule := range p.config.DenyWrite {
+			if !strings.HasPrefix(rule, "!") && !strings.ContainsAny(rule, `*?[{\`) {
+				p.spelled[p.place(strings.TrimRight(rule, "/"), p.Project)] = strings.HasSuffix(rule, "/")
+			}
+		}
+	}
+	dir, ok = p.spelled[path]
+	return dir, ok
 }
 
 // reserved are the names in a project that cannot be made where they do not
@@ -338,15 +348,33 @@ func (p *Policy) folder(dir string) string {
 	if real, ok := p.real[dir]; ok {
 		return real
 	}
-	real, st, err := realPath(dir)
-	switch {
-	case errors.Is(err, unix.ENOENT), err == nil && st.Mode == placeholderDir:
-		real = ""
-	case err != nil || !isDir(st):
-		real = "-"
-	}
+	real := p.lookUp(dir)
 	p.real[dir] = real
 	return real
+}
+
+// lookUp asks for one name at a time, because most share their beginnings.
+func (p *Policy) lookUp(dir string) string {
+	if dir == "/" || dir == p.Home || dir == p.Project {
+		return dir
+	}
+	up := p.folder(filepath.Dir(dir))
+	if up == "" || up == "-" {
+		return up
+	}
+	path := filepath.Join(up, filepath.Base(dir))
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	if err == nil && isLink(st.Mode) {
+		path, st, err = realPath(path)
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT), err == nil && st.Mode == placeholderDir:
+		return ""
+	case err != nil || !isDir(st):
+		return "-"
+	}
+	return path
 }
 
 const placeholderDir = unix.S_IFDIR | 0o1700

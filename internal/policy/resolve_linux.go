@@ -19,37 +19,48 @@ import (
 // error means that some rule can't be understood or carried out here; nothing
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
-	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}}
+	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}, closed: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
 	// What only looks runs side by side; what depends on it follows in order.
-	sockets := async(listening)
-	allow := async(func() walked { return walk("allow_write", c.AllowWrite, h, match.Options{}) })
-	noWrite := async(func() walked { return walk("deny_write", c.DenyWrite, h, match.Options{}) })
-	programs := async(p.programs)
+	// One more thread: a second costs more to start than it saves.
+	type beside struct {
+		sockets        []bound
+		allow, noWrite walked
+		programs       []Entry
+	}
+	other := async(func() beside {
+		return beside{
+			allow:    walk("allow_write", c.AllowWrite, h, match.Options{}),
+			noWrite:  walk("deny_write", c.DenyWrite, h, match.Options{}),
+			sockets:  listening(),
+			programs: p.programs(),
+		}
+	})
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: enclosing(h), OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
 	p.network()
 	p.environment()
 	p.private()
-	if err := p.writable(<-allow); err != nil {
+	found := <-other
+	if err := p.writable(found.allow); err != nil {
 		return nil, err
 	}
 	p.shown()
 	if err := p.hidden(deny); err != nil {
 		return nil, err
 	}
-	if err := p.sockets(<-sockets, met.sockets); err != nil {
+	if err := p.sockets(found.sockets, met.sockets); err != nil {
 		return nil, err
 	}
 	p.ownFolders()
-	if err := p.protected(<-noWrite, met); err != nil {
+	if err := p.protected(found.noWrite, met); err != nil {
 		return nil, err
 	}
 	p.repos = met.repos
-	for _, e := range <-programs {
+	for _, e := range found.programs {
 		p.addBlocked(e)
 	}
 	return p, nil
@@ -286,13 +297,19 @@ func (p *Policy) closedAbove(path string) string {
 	if p.host.UID != 0 {
 		return "" // the walk has found those: Unreadable
 	}
-	for at := filepath.Dir(path); at != "/"; at = filepath.Dir(at) {
-		var st unix.Stat_t
-		if unix.Lstat(at, &st) == nil && st.Uid == 0 && st.Mode&0o100 == 0 {
-			return at
-		}
+	dir := filepath.Dir(path)
+	if dir == "/" {
+		return ""
 	}
-	return ""
+	above, known := p.closed[dir]
+	if !known {
+		var st unix.Stat_t
+		if above = p.closedAbove(dir); above == "" && unix.Lstat(dir, &st) == nil && st.Uid == 0 && st.Mode&0o100 == 0 {
+			above = dir
+		}
+		p.closed[dir] = above
+	}
+	return above
 }
 
 // ownFolders hides aigate's own configuration and records, which a payload

@@ -92,7 +92,7 @@ func (p *Policy) sockets(list []bound, met []string) error {
 				continue
 			}
 			p.socketDirs = append(p.socketDirs, dir)
-			p.hideSockets(dir)
+			p.hideSockets(dir, list)
 		}
 	}
 	for _, path := range met {
@@ -114,20 +114,25 @@ func (p *Policy) sockets(list []bound, met []string) error {
 // hideSockets masks every socket of a folder that some process has bound one
 // in. The name it was bound by need not be the one it has: ssh, for one, binds
 // under another name and links.
-func (p *Policy) hideSockets(dir string) {
-	entries, err := os.ReadDir(dir)
+func (p *Policy) hideSockets(dir string, list []bound) {
+	real, err := realDir(dir)
 	if err != nil {
 		return // gone, or closed to the caller and so to the payload
 	}
+	entries, err := os.ReadDir(real)
+	if err != nil {
+		return
+	}
+	own := below(real, p.Project) // there, one that is not in use may be a program's to make anew
 	for _, e := range entries {
-		if e.Type() != fs.ModeSocket {
-			continue
-		}
-		real, st, err := realPath(filepath.Join(dir, e.Name()))
-		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK && !sandbox.IsPlaceholder(st.Mode) && !below(real, p.Project) {
-			p.hide(real, false, "socket of the host")
-		} else if err == nil && slices.ContainsFunc(listening(), func(b bound) bool { return b.path == real }) {
-			p.hide(real, false, "socket of the host")
+		path := filepath.Join(real, e.Name())
+		var st unix.Stat_t
+		switch {
+		case e.Type() != fs.ModeSocket:
+		case own && !slices.ContainsFunc(list, func(b bound) bool { return filepath.Base(b.path) == e.Name() }):
+		case unix.Lstat(path, &st) != nil || sandbox.IsPlaceholder(st.Mode):
+		default:
+			p.hide(path, false, "socket of the host")
 		}
 	}
 }

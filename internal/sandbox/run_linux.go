@@ -280,6 +280,11 @@ func (r *running) end() {
 	if r.opt.Watch != nil {
 		r.opt.Watch.stop()
 	}
+	// The last hold on the sandbox's mounts: to remove a placeholder that is
+	// still a mount point somewhere costs the kernel a grace period each.
+	if r.mntns >= 0 {
+		unix.Close(r.mntns)
+	}
 	r.held.release()
 	r.lap("cleaned up")
 }
