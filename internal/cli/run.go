@@ -277,12 +277,20 @@ func findBwrap() (string, error) {
 		if !filepath.IsAbs(path) || syscall.Stat(path, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
 			continue
 		}
-		if st.Uid != 0 || st.Mode&0o022 != 0 {
+		if st.Uid != 0 && !unmapped(st.Uid) || st.Mode&0o022 != 0 {
 			return "", fmt.Errorf("%s could have been changed by others than root", path)
 		}
 		return path, nil
 	}
 	return "", errors.New("no bwrap on the PATH")
+}
+
+// unmapped says that a file's owner is not known in this user namespace, and
+// that root is not either: inside another sandbox root's files look like that.
+func unmapped(uid uint32) bool {
+	const overflow = 65534 // kernel.overflowuid(5)
+	m, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && uid == overflow && !strings.HasPrefix(strings.TrimSpace(string(m)), "0 ")
 }
 
 // timer prints the stages of a start for --verbose.

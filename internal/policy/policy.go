@@ -77,7 +77,8 @@ type Policy struct {
 	own        []string   // aigate's folders that do not exist yet
 	pending    []string   // places that deny_read spells out and that do not exist yet
 	builtins   []string
-	spelled    map[string]bool // what deny_write spells out; true: as a folder
+	closed     map[string]string // see closedAbove
+	spelled    map[string]bool   // what deny_write spells out; true: as a folder
 	watch      *watch
 	absent     []string          // protected names that can be made all the same; see Appeared
 	real       map[string]string // folders without their symlinks, while resolving
@@ -246,8 +247,10 @@ func (p *Policy) visible(path string) bool {
 			best, shown = len(s.Path), false
 		}
 	}
-	if below(path, "/dev") || below(path, "/proc") {
-		return false
+	for _, own := range []string{"/dev", "/proc"} {
+		if below(path, own) && len(own) > best {
+			best, shown = len(own), false
+		}
 	}
 	for _, list := range [][]Entry{p.Shown, p.Writable} {
 		for _, e := range list {

@@ -321,7 +321,8 @@ func (p *Policy) guardMissing(path string, dir bool, rule string) error {
 	if len(through) > 0 && below(real, p.Project) && p.Project != p.Home {
 		// In a project the outermost missing folder stands for all below it.
 		rest, _, _ = strings.Cut(rest, "/")
-		return p.reserve(Protected{Entry: Entry{filepath.Join(real, rest), true, rule}, View: sandbox.DirView})
+		// A socket, though it stands for a folder: `git clean` wants to remove those.
+		return p.reserve(Protected{Entry: Entry{filepath.Join(real, rest), false, rule}, View: sandbox.SocketView})
 	}
 	e := Protected{Entry: Entry{filepath.Join(real, rest), dir, rule}, View: p.view(real, rest, dir)}
 	for i := range through {

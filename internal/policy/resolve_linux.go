@@ -87,6 +87,9 @@ type walked struct {
 }
 
 func walk(key string, patterns []string, h Host, o match.Options) (w walked) {
+	if h.Home == "" { // then there is nothing that ~/ could name
+		patterns = slices.DeleteFunc(slices.Clone(patterns), func(p string) bool { return strings.HasPrefix(strings.TrimPrefix(p, "!"), "~/") })
+	}
 	if w.set, w.err = match.Parse(patterns, h.Home); w.err != nil {
 		w.err = ruleError(key, w.err)
 		return w

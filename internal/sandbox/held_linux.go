@@ -29,7 +29,8 @@ const (
 // IsPlaceholder says whether a file of this mode (st_mode) is one that a run
 // put there.
 func IsPlaceholder(mode uint32) bool {
-	return mode == placeholderSocket || mode == placeholderDir || mode == placeholderFile
+	file := mode&unix.S_IFMT == unix.S_IFREG && mode&unix.S_ISVTX != 0 && mode&0o333 == 0 // whatever the umask left
+	return mode == placeholderSocket || mode == placeholderDir || file
 }
 
 // held are the placeholders of one run.
@@ -86,7 +87,7 @@ func (h *held) add(s Step) error {
 	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	if st.Mode != want {
+	if st.Mode&unix.S_IFMT != want&unix.S_IFMT || !IsPlaceholder(st.Mode) {
 		return errors.New("somebody made it just now; start again")
 	}
 	e.inode = st.Ino
@@ -100,16 +101,14 @@ func create(dir int, name string, s Step) (mode uint32, err error) {
 	text := s.Text
 	switch s.View {
 	case DirView:
-		if err = unix.Mkdirat(dir, name, 0o700); err == nil {
-			err = unix.Fchmodat(dir, name, 0o1700, 0)
-		}
-		return placeholderDir, err
+		// With its mark from the first moment: another run may look just then.
+		return placeholderDir, unix.Mkdirat(dir, name, 0o1700)
 	case SocketView:
 		return placeholderSocket, unix.Mknodat(dir, name, unix.S_IFSOCK, 0)
 	case JSONView:
 		text = "{}\n"
 	}
-	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
+	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o1444)
 	if err != nil {
 		return placeholderFile, err
 	}

@@ -309,7 +309,7 @@ func (b *builder) mountPoint(i int, dir bool) {
 // scratchAbove gives the innermost private folder that holds path.
 func scratchAbove(steps []Step, path string) (top string) {
 	for _, s := range steps {
-		if s.Kind == Scratch && len(s.Path) > len(top) && strings.HasPrefix(path, s.Path+"/") {
+		if (s.Kind == Scratch || s.Kind == Dev) && len(s.Path) > len(top) && strings.HasPrefix(path, s.Path+"/") {
 			top = s.Path
 		}
 	}

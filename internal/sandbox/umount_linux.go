@@ -148,7 +148,29 @@ func (u *umounts) umount(n *notification) syscall.Errno {
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(u.listener), notifyIDValid, uintptr(unsafe.Pointer(&n.id))); e != 0 {
 		return unix.EPERM
 	}
-	return keepTree(c, path, n.args[1], cover)
+	return keepTree(c, topmost(c, path), n.args[1], cover)
+}
+
+// topmost gives a path that leads where umount(2) goes for a path that is the
+// root itself: to the uppermost of the mounts stacked there, as after
+// pivot_root(".", "."). Opening "." or "/" stays below them; ".." of the root
+// does not.
+func topmost(c caller, path string) string {
+	clean := filepath.Clean(path)
+	var root, cwd unix.Statx_t
+	for fd, st := range map[int]*unix.Statx_t{c.root: &root, c.cwd: &cwd} {
+		if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, st) != nil {
+			return path
+		}
+	}
+	atRoot := root.Mnt_id == cwd.Mnt_id && root.Ino == cwd.Ino
+	switch {
+	case clean == "/":
+		return "/.."
+	case clean == "." && path != "" && atRoot:
+		return ".."
+	}
+	return path
 }
 
 // mayMount says that the process has CAP_SYS_ADMIN in the user namespace that
