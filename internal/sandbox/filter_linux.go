@@ -88,8 +88,9 @@ const (
 	x32Bit = 0x40000000
 )
 
-// filter assembles the program for this machine's architectures.
-func filter() []unix.SockFilter {
+// filter assembles the program for this machine's architectures. Inside another
+// aigate there can be no second listener, and the outer one does the work.
+func filter(inner bool) []unix.SockFilter {
 	var a assembler
 	for _, t := range tables {
 		var body assembler
@@ -99,6 +100,9 @@ func filter() []unix.SockFilter {
 			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
 		}
 		for _, r := range t.rules {
+			if inner && r.action == retNotify {
+				continue
+			}
 			body.rule(r)
 		}
 		body.add(ret, retAllow, 0, 0)

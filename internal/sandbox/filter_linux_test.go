@@ -58,7 +58,7 @@ func judge(t *testing.T, prog []unix.SockFilter, c syscallData) uint32 {
 }
 
 func TestFilter(t *testing.T) {
-	prog := filter()
+	prog := filter(false)
 	if len(prog) > 4096 {
 		t.Fatalf("%d instructions; the kernel takes 4096", len(prog))
 	}
@@ -107,6 +107,8 @@ func TestFilter(t *testing.T) {
 		{"create setuid", call(unix.SYS_OPENAT, 0, 0, unix.O_CREAT, 0o4755), perm},
 		{"O_TMPFILE setuid", call(unix.SYS_OPENAT, 0, 0, unix.O_TMPFILE|unix.O_RDWR, 0o4755), perm},
 		{"mknod setuid", call(unix.SYS_MKNODAT, 0, 0, unix.S_IFREG|0o4755), perm},
+		{"umount", call(unix.SYS_UMOUNT2, 0, 0), allow},
+		{"lazy umount", call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH), retNotify},
 		{"another architecture", syscallData{arch: 0x1234}, nosys},
 	}
 	if runtime.GOARCH == "amd64" {
@@ -125,6 +127,9 @@ func TestFilter(t *testing.T) {
 			{"i386 chmod setuid", i386(15, 0, 0o4755), perm},
 			{"i386 open setuid", i386(5, 0, unix.O_CREAT, 0o4755), perm},
 		}...)
+	}
+	if got := judge(t, filter(true), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
+		t.Errorf("lazy umount in an inner sandbox: %#x", got)
 	}
 	for _, c := range checks {
 		if got := judge(t, prog, c.call); got != c.want {

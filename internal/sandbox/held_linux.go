@@ -158,8 +158,17 @@ func (h *held) release() {
 		waitFor(h.janitor)
 		h.alive.Close()
 	}
+	// Once for each folder: the lock is lost when it is refused, and to ask
+	// again while another run asks would refuse both.
+	alone := map[*os.File]bool{}
 	for i := len(h.entries) - 1; i >= 0; i-- {
-		h.entries[i].remove()
+		e := h.entries[i]
+		if _, asked := alone[e.parent]; !asked {
+			alone[e.parent] = unix.Flock(int(e.parent.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+		}
+		if alone[e.parent] {
+			e.remove()
+		}
 	}
 	for _, d := range h.dirs {
 		d.Close()
@@ -167,11 +176,9 @@ func (h *held) release() {
 	h.entries, h.dirs = nil, nil
 }
 
+// remove takes one placeholder away; its folder is locked.
 func (e heldEntry) remove() {
 	fd := int(e.parent.Fd())
-	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return
-	}
 	var st unix.Stat_t
 	if unix.Fstatat(fd, e.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Ino != e.inode || !IsPlaceholder(st.Mode) {
 		return

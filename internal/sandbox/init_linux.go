@@ -171,6 +171,10 @@ func (in *inner) ready(fds ...reg) { in.handOver(&in.setup, msgReady, fds...) }
 
 // handOver appends a message with descriptors, which are closed here.
 func (in *inner) handOver(p *program, kind byte, fds ...reg) {
+	if len(fds) == 0 {
+		p.call("report to the supervisor", unix.SYS_SENDTO, in.sock, string([]byte{kind}), 1, unix.MSG_NOSIGNAL, 0, 0)
+		return
+	}
 	size := unix.CmsgSpace(4 * len(fds))
 	ctl := make([]byte, size)
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&ctl[0]))

@@ -59,11 +59,19 @@ func (p *program) scope() {
 
 // seccomp appends the installation of the filter; the register is the
 // descriptor on which the supervisor gets what the filter leaves to it.
-func (p *program) seccomp() reg {
-	f := filter()
+func (p *program) seccomp(inner bool) (listener []reg) {
+	f := filter(inner)
 	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
 	p.keep = append(p.keep, f)
-	listener := p.newReg()
-	p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, p.at(prog, unsafe.Pointer(prog))).into(listener)
+	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	if inner {
+		flags = 0
+	}
+	s := p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, p.at(prog, unsafe.Pointer(prog)))
+	if !inner {
+		r := p.newReg()
+		s.into(r)
+		listener = []reg{r}
+	}
 	return listener
 }

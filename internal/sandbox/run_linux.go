@@ -204,11 +204,13 @@ func (r *running) connect() error {
 		return err
 	}
 	r.payload = m.pid
-	if len(m.fds) != 1 {
-		return fmt.Errorf("the command handed out %d descriptors instead of 1", len(m.fds))
+	if want := b2i(!inAigate()); len(m.fds) != want {
+		return fmt.Errorf("the command handed out %d descriptors instead of %d", len(m.fds), want)
 	}
-	if r.umounts, err = serveUmounts(m.fds[0], r.mntns); err != nil {
-		return err
+	for _, listener := range m.fds {
+		if r.umounts, err = serveUmounts(listener, r.mntns); err != nil {
+			return err
+		}
 	}
 	var master *os.File
 	if r.master >= 0 {

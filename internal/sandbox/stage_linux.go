@@ -13,7 +13,7 @@ import (
 // stageCommand is the stage's arguments; Stage reads them back.
 func stageCommand(w inward) []string {
 	bits := ""
-	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope} {
+	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope, w.inner} {
 		bits += strconv.Itoa(b2i(b))
 	}
 	return append([]string{StageArg, bits, w.dir, w.cmd.Path}, w.cmd.Args...)
@@ -22,14 +22,14 @@ func stageCommand(w inward) []string {
 // Stage runs the inner stage; args are the process's arguments behind
 // StageArg. It does not return.
 func Stage(args []string) {
-	if len(args) < 4 || len(args[0]) != 6 || os.Getpid() != 1 {
+	if len(args) < 4 || len(args[0]) != 7 || os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "[aigate] the inner stage is started by aigate alone")
 		os.Exit(1)
 	}
 	runtime.LockOSThread()
 	bit := func(i int) bool { return args[0][i] == '1' }
 	w := inward{
-		sock: stageSock, wantPTY: bit(0), pty: [3]bool{bit(1), bit(2), bit(3)}, foreground: bit(4), scope: bit(5),
+		sock: stageSock, wantPTY: bit(0), pty: [3]bool{bit(1), bit(2), bit(3)}, foreground: bit(4), scope: bit(5), inner: bit(6),
 		dir: args[1], cmd: Command{Path: args[2], Args: args[3:], Env: os.Environ()},
 	}
 	o, err := signals()
