@@ -192,6 +192,10 @@ func (p *Policy) guardRepo(repo string) error {
 		return fmt.Errorf("protect %s: %w", repo, err)
 	}
 	for _, dir := range append(trees, repo) {
+		var st unix.Stat_t
+		if unix.Lstat(dir, &st) != nil || !isDir(st) {
+			continue // git takes no notice of it either
+		}
 		if err := p.guardTree(dir, settings.perTree); err != nil {
 			return err
 		}

@@ -64,10 +64,11 @@ func (w *Watch) start(r *running) error {
 	w.added = map[string]bool{}
 	var err error
 	if w.fd, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-		return fmt.Errorf("watch for new files: %w", err)
+		// The user's limit on watchers, which another sandbox may have used up.
+		w.fd, w.full = -1, true
+		w.Log("cannot watch folders (%v): new files are looked for every %v", err, rescanPause)
 	}
 	if err := unix.Pipe2(w.stopped[:], unix.O_CLOEXEC); err != nil {
-		unix.Close(w.fd)
 		return fmt.Errorf("watch for new files: %w", err)
 	}
 	w.done = make(chan struct{})
@@ -84,7 +85,9 @@ func (w *Watch) stop() {
 	<-w.done
 	unix.Close(w.stopped[0])
 	unix.Close(w.stopped[1])
-	unix.Close(w.fd)
+	if w.fd >= 0 {
+		unix.Close(w.fd)
+	}
 	w.done = nil
 }
 
@@ -127,7 +130,10 @@ func (w *Watch) loop() error {
 		if err != nil || !ok {
 			return err
 		}
-		n, err := unix.Read(w.fd, buf)
+		n, err := 0, error(unix.EAGAIN)
+		if w.fd >= 0 {
+			n, err = unix.Read(w.fd, buf)
+		}
 		if err == unix.EAGAIN || err == unix.EINTR {
 			n = 0
 			if !w.isFull() {
@@ -174,6 +180,9 @@ func (w *Watch) add(dir string) {
 	w.added[dir] = true
 	w.mu.Unlock()
 	if known {
+		return
+	}
+	if w.fd < 0 {
 		return
 	}
 	wd, err := unix.InotifyAddWatch(w.fd, dir, watchMask)
