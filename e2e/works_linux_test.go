@@ -141,7 +141,10 @@ func (w *work) same(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// terminal COLSxROWS CMD... runs CMD on a terminal of its own. The last screen stays when CMD has ended.
+// onTerminal says on the screen that CMD has ended: tmux itself at times does not notice. Ctrl-C is for CMD alone.
+const onTerminal = `trap : INT QUIT; "$@"; s=$?; echo; echo "[ended with $s]"; trap "" INT QUIT; exec sleep 1000`
+
+// terminal COLSxROWS CMD... runs CMD on a terminal of its own. The screen stays when CMD has ended.
 func (w *work) terminal(ts *testscript.TestScript, neg bool, args []string) {
 	var cols, rows int
 	if n, err := fmt.Sscanf(args[0], "%dx%d", &cols, &rows); n != 2 || err != nil || len(args) < 2 {
@@ -149,11 +152,12 @@ func (w *work) terminal(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	w.hangup(ts, false, nil)
 	conf := filepath.Join(w.work, "tmux.conf")
-	ts.Check(os.WriteFile(conf, []byte("set -g remain-on-exit on\nset -g status off\nset -s escape-time 0\nset -g default-terminal screen-256color\n"), 0o644))
+	ts.Check(os.WriteFile(conf, []byte("set -g status off\nset -s escape-time 0\nset -g default-terminal screen-256color\n"), 0o644))
 	w.count++ // a server that was killed lets go of its socket when it likes
 	w.socket = filepath.Join(w.work, fmt.Sprint("tmux", w.count))
 	ts.Defer(func() { w.hangup(ts, false, nil) })
-	w.must(ts, append([]string{"tmux", "-S", w.socket, "-f", conf, "new-session", "-d", "-x", fmt.Sprint(cols), "-y", fmt.Sprint(rows), "--"}, args[1:]...)...)
+	w.must(ts, append([]string{"tmux", "-S", w.socket, "-f", conf, "new-session", "-d", "-x", fmt.Sprint(cols), "-y", fmt.Sprint(rows), "--",
+		"sh", "-c", onTerminal, "sh"}, args[1:]...)...)
 }
 
 // tmux asks the server of the terminal. It leaves the last command's output alone.
