@@ -68,39 +68,51 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	t.lap("configuration")
-	pol, err := policy.Resolve(conf, host)
-	if err != nil {
-		return err
-	}
-	t.lap("policy")
-	cmd, err := command(pol, args)
-	if err != nil {
-		return err
-	}
-	plan := pol.Plan()
 	if f.dryRun {
-		return f.print(pol, plan)
+		pol, err := policy.Resolve(conf, host)
+		if err != nil {
+			return err
+		}
+		return f.print(pol, pol.Plan())
 	}
 	engine, bwrap, why, err := chooseEngine(conf.Engine)
 	if err != nil {
 		return err
 	}
 	t.say("engine %s: %s", engine, why)
-	if err := sandbox.Supported(plan); err != nil {
+	ownNet := conf.AllowNet != nil
+	if err := sandbox.Supported(&sandbox.Plan{OwnNet: ownNet}); err != nil {
 		return err
-	}
-	for _, w := range pol.Warnings {
-		say("warning: %s", w)
 	}
 	caller, err := term.Inspect()
 	if err != nil {
 		return err
 	}
-	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
+	begun, err := sandbox.Begin(engine, ownNet, caller)
+	if err != nil {
+		return runError(err, args[0])
+	}
+	t.lap("begun")
+	pol, err := policy.Resolve(conf, host)
+	if err != nil {
+		begun.Abort()
+		return err
+	}
+	t.lap("policy")
+	cmd, err := command(pol, args)
+	if err != nil {
+		begun.Abort()
+		return err
+	}
+	plan := pol.Plan()
+	for _, w := range pol.Warnings {
+		say("warning: %s", w)
+	}
+	opt := sandbox.Options{Bwrap: bwrap, Timing: t.stage(), Watch: pol.Watch(t.say)}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
-	status, err := sandbox.Run(plan, cmd, opt)
+	status, err := begun.Run(plan, cmd, opt)
 	t.total()
 	f.afterwards(host, pol)
 	if err != nil {

@@ -130,6 +130,11 @@ func (p *Policy) guardAbsent(path string, dir bool) error {
 		p.absent = append(p.absent, path)
 		return nil
 	}
+	if below(path, filepath.Join(p.Home, ".cache")) {
+		// Who uses these has them; a placeholder for each would cost every start.
+		p.absent = append(p.absent, path)
+		return nil
+	}
 	return p.guard(path, dir, "deny_write")
 }
 

@@ -97,7 +97,7 @@ func (in *inner) payloadProgram(w inward, o origin) {
 
 // inward gathers what the inner side must know.
 func (r *running) inward(sock int) inward {
-	c := r.opt.Caller
+	c := r.caller
 	return inward{
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
@@ -113,21 +113,48 @@ func inAigate() bool {
 	return unix.Statfs(PolicyFile, &st) == nil && st.Flags&unix.ST_RDONLY != 0
 }
 
-const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+// A process is born into its user and pid namespaces; the others it makes
+// itself, while the supervisor does something else.
+const (
+	bornInto = unix.CLONE_NEWUSER | unix.CLONE_NEWPID
+	makes    = unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+)
 
-// startNative forks PID 1 into namespaces of its own.
-func (r *running) startNative() error {
+// beginNative forks PID 1 into namespaces of its own. It makes what does not
+// depend on the policy and waits for the rest.
+func (r *running) beginNative() error {
 	ours, theirs, err := sockets()
 	if err != nil {
 		return err
 	}
+	defer unix.Close(theirs)
 	r.sock = ours
+	if r.inner, err = newInner(theirs); err != nil {
+		return err
+	}
+	r.inner.earlySetup(r)
+	pid, pidfd, err := r.inner.fork(bornInto)
+	if err != nil {
+		return &SetupError{Step: "make namespaces", Errno: err.(syscall.Errno)}
+	}
+	r.explain = func() string { return "" }
+	r.kill = func() { unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) }
+	r.wait = func() { waitFor(pid); unix.Close(pidfd) }
+	r.pidfd = pidfd
+	return nil
+}
+
+// startNative writes the rest of PID 1's list and lets it go on.
+func (r *running) startNative() error {
+	if r.plan.OwnNet != r.ownNet {
+		return errors.New("the plan's network is not the one that was begun")
+	}
 	o, err := signals()
 	if err != nil {
 		return fmt.Errorf("read the signal state: %w", err)
 	}
-	w := r.inward(theirs)
-	in := newInner(theirs)
+	w := r.inward(int(r.inner.sock))
+	in := r.inner
 	in.nativeSetup(r, w)
 	uid, gid := os.Getuid(), os.Getgid()
 	var nested func(*program)
@@ -141,21 +168,19 @@ func (r *running) startNative() error {
 		}
 	}
 	in.finish(w, o, nested)
-	flags := uintptr(namespaces)
-	if r.plan.OwnNet {
-		flags |= unix.CLONE_NEWNET
-	}
 	r.lap("program prepared")
-	pid, pidfd, err := in.fork(flags)
-	unix.Close(theirs)
-	if err != nil {
-		return &SetupError{Step: "make namespaces", Errno: err.(syscall.Errno)}
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+		return r.broken(err)
 	}
-	r.explain = func() string { return "" }
-	r.kill = func() { unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) }
-	r.wait = func() { waitFor(pid); unix.Close(pidfd) }
-	r.pidfd = pidfd
 	return nil
+}
+
+// broken gives the reason why PID 1 does not listen any more.
+func (r *running) broken(err error) error {
+	if m, e := receive(r.sock); e == nil {
+		return r.failure(m)
+	}
+	return fmt.Errorf("talk to the sandbox: %w", err)
 }
 
 // waitFor reaps a child of ours.
@@ -167,22 +192,33 @@ func waitFor(pid int) (w unix.WaitStatus) {
 	}
 }
 
-// nativeSetup prepares everything up to "ready".
-func (in *inner) nativeSetup(r *running, w inward) {
-	p := &in.setup
-	p.stepwise = noOpenat2()
+// earlySetup prepares what the plan does not change.
+func (in *inner) earlySetup(r *running) {
+	p := &in.early
 	p.call("tie PID 1 to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	for fd := range 3 {
-		if from := r.opt.Caller.Descriptor(fd); from >= 0 && from != fd {
+		if from := r.caller.Descriptor(fd); from >= 0 && from != fd {
 			p.call("pass a descriptor on", unix.SYS_DUP3, from, fd, 0)
 		}
 	}
 	p.keepOnly(0, 1, 2, int(in.sock))
 	p.call("make a session", unix.SYS_SETSID)
+	flags := makes
+	if r.ownNet {
+		flags |= unix.CLONE_NEWNET
+	}
+	p.call("make namespaces", unix.SYS_UNSHARE, flags)
 	p.maps(0, os.Getuid(), 0, os.Getgid())
-	if r.plan.OwnNet {
+	if r.ownNet {
 		p.loopback()
 	}
+	in.waitGo(p)
+}
+
+// nativeSetup prepares everything else up to "ready".
+func (in *inner) nativeSetup(r *running, w inward) {
+	p := &in.setup
+	p.stepwise = noOpenat2()
 	mask := p.newReg()
 	p.call("umask", unix.SYS_UMASK, 0).into(mask)
 	p.mounts(r.plan)
@@ -286,7 +322,7 @@ func (r *running) startBwrap() error {
 
 // descriptors are what the stage gets as 0, 1 and 2.
 func (r *running) descriptors() (out [3]*os.File) {
-	c := r.opt.Caller
+	c := r.caller
 	for fd, f := range []*os.File{c.Stdin(), c.Stdout(), c.Stderr()} {
 		if out[fd] = f; f == nil {
 			out[fd] = os.Stdin // any; the pty replaces it before the payload starts

@@ -214,7 +214,12 @@ func (h *held) startJanitor(pidfd int) {
 	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
 		return
 	}
-	in := newInner(-1)
+	in, err := newInner(-1)
+	if err != nil {
+		unix.Close(pipe[0])
+		unix.Close(pipe[1])
+		return
+	}
 	in.only = true
 	p := &in.setup
 	p.call("setsid", unix.SYS_SETSID)
@@ -263,10 +268,9 @@ func (p *program) keepOnly(fds ...int) {
 func (e heldEntry) removeBy(p *program) {
 	dir := int(e.parent.Fd())
 	p.call("lock", unix.SYS_FLOCK, dir, unix.LOCK_EX|unix.LOCK_NB).unless(3, unix.EWOULDBLOCK)
-	st := &unix.Stat_t{}
-	p.call("stat", sysFstatat, dir, e.name, ptrArg(p, st), unix.AT_SYMLINK_NOFOLLOW).unless(2, unix.ENOENT)
-	p.keep = append(p.keep, st)
-	p.skipUnless(uintptr(unsafe.Pointer(&st.Ino)), e.inode, 1)
+	st := ptrArg(p, &unix.Stat_t{})
+	p.call("stat", sysFstatat, dir, e.name, st, unix.AT_SYMLINK_NOFOLLOW).unless(2, unix.ENOENT)
+	p.skipUnless(st+unsafe.Offsetof(unix.Stat_t{}.Ino), e.inode, 1)
 	flags := 0
 	if e.dir {
 		flags = unix.AT_REMOVEDIR

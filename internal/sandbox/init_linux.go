@@ -10,9 +10,10 @@ import (
 
 // The inner side of a sandbox is PID 1 and the payload that it forks. PID 1 is
 // a forked image of the supervisor (native) or a fresh aigate (bwrap); either
-// way it runs the same three programs and the same loop, in raw system calls:
+// way it runs the same programs and the same loop, in raw system calls:
 //
-//	setup    namespaces and mounts            → tells "ready", hands descriptors out
+//	early    while the policy is still being resolved: id maps, loopback
+//	setup    mounts                           → tells "ready", hands descriptors out
 //	secure   waits for "go", gives up rights
 //	payload  in a forked child, ends in execve
 //
@@ -34,17 +35,32 @@ const (
 
 // inner is everything that the inner side will do, prepared.
 type inner struct {
-	setup, secure, payload program
-	sock                   uintptr // PID 1's end of the socket
-	only                   bool    // run setup alone, then exit: see join
-	slave                  reg     // setup's register with the pty's slave, noReg without
-	buf                    [256]byte
-	status                 uint32
-	fail                   failure
+	early, setup, secure, payload program
+	sock                          uintptr // PID 1's end of the socket
+	only                          bool    // run setup alone, then exit: see join
+	slave                         reg     // setup's register with the pty's slave, noReg without
+	buf                           [256]byte
+	status                        uint32
+	fail                          failure
 }
 
 // newInner prepares an inner side that talks over descriptor sock.
-func newInner(sock int) *inner { return &inner{sock: uintptr(sock), slave: noReg} }
+func newInner(sock int) (*inner, error) {
+	m, err := newMemory()
+	if err != nil {
+		return nil, err
+	}
+	in := (*inner)(unsafe.Pointer(&m.take(int(unsafe.Sizeof(inner{})))[0]))
+	in.sock, in.slave = uintptr(sock), noReg
+	for _, p := range []*program{&in.early, &in.setup, &in.secure, &in.payload} {
+		n := fewSteps
+		if p == &in.setup {
+			n = maxSteps
+		}
+		p.steps, p.mem = m.steps(n), m
+	}
+	return in, nil
+}
 
 // start is what PID 1 does; it does not return.
 //
@@ -52,6 +68,9 @@ func newInner(sock int) *inner { return &inner{sock: uintptr(sock), slave: noReg
 //go:norace
 //go:noinline
 func (in *inner) start() {
+	if !in.early.run(&in.fail) {
+		in.failed(&in.early, msgFailed)
+	}
 	if !in.setup.run(&in.fail) {
 		in.failed(&in.setup, msgFailed)
 	}
@@ -184,14 +203,10 @@ func (in *inner) handOver(p *program, kind byte, fds ...reg) {
 	for i, r := range fds {
 		p.put(r, at+uintptr(unix.CmsgLen(0)+4*i))
 	}
-	text := []byte{kind}
-	iov := &unix.Iovec{Base: &text[0]}
-	iov.SetLen(1)
-	p.keep = append(p.keep, text, iov)
-	m := &unix.Msghdr{Iov: iov, Control: &ctl[0]}
-	m.SetIovlen(1)
-	m.SetControllen(size)
-	p.call("report to the supervisor", unix.SYS_SENDMSG, in.sock, p.at(m, unsafe.Pointer(m)), unix.MSG_NOSIGNAL)
+	iov := ptrArg(p, &[2]uintptr{p.bytes([]byte{kind}), 1})
+	// struct msghdr: name, its length, iovec, number, control, its length, flags.
+	m := ptrArg(p, &[7]uintptr{0, 0, iov, 1, at, uintptr(size), 0})
+	p.call("report to the supervisor", unix.SYS_SENDMSG, in.sock, m, unix.MSG_NOSIGNAL)
 	for _, r := range fds {
 		p.close(r)
 	}
@@ -208,7 +223,7 @@ func (in *inner) terminal() (master reg) {
 	p := &in.setup
 	master = p.open("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY)
 	zero := new(int32)
-	p.call("unlock the pty", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, p.at(zero, unsafe.Pointer(zero)))
+	p.call("unlock the pty", unix.SYS_IOCTL, master, unix.TIOCSPTLCK, ptrArg(p, zero))
 	in.slave = p.newReg()
 	p.call("open the pty's other side", unix.SYS_IOCTL, master, unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).into(in.slave)
 	return master

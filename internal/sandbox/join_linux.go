@@ -25,7 +25,12 @@ func join(mntns int, plan *Plan, add func(p *program)) error {
 		return err
 	}
 	defer unix.Close(ours)
-	in := newInner(theirs)
+	in, err := newInner(theirs)
+	if err != nil {
+		unix.Close(theirs)
+		return err
+	}
+	defer in.setup.mem.free()
 	in.only = true
 	p := &in.setup
 	p.stepwise = noOpenat2()

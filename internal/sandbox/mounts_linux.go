@@ -43,7 +43,7 @@ func (p *program) clone(path string) reg {
 func (p *program) setattr(what string, tree reg, set uint64) {
 	a := &attr{Attr_set: set}
 	p.call("set mount flags of "+what, unix.SYS_MOUNT_SETATTR, tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
-		p.at(a, unsafe.Pointer(a)), int(unsafe.Sizeof(*a)))
+		ptrArg(p, a), int(unsafe.Sizeof(*a)))
 }
 
 // attach mounts a detached tree at a path of the sandbox.
@@ -60,7 +60,7 @@ func (p *program) target(path string, skip int) reg {
 	r := p.newReg()
 	if !p.stepwise {
 		how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-		p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, relative(path), p.at(how, unsafe.Pointer(how)), int(unsafe.Sizeof(*how))).
+		p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, relative(path), ptrArg(p, how), int(unsafe.Sizeof(*how))).
 			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR, p.unreachable)
 		return r
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
@@ -14,7 +13,6 @@ import (
 // nothing but the engine's own start: a sandbox whose command does not exist
 // and so fails at the last step. nil: the engine works here.
 func Probe(engine Engine, bwrap string) error {
-	runtime.LockOSThread()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -26,7 +24,11 @@ func Probe(engine Engine, bwrap string) error {
 		{Kind: Kit, Path: KitDir}, {Kind: Hide, Path: "/tmp"},
 	}}
 	cmd := Command{Path: "/run/aigate/no-such-command", Args: []string{"none"}}
-	_, err = Run(plan, cmd, Options{Engine: engine, Bwrap: bwrap, Caller: term.Detached(null)})
+	begun, err := Begin(engine, plan.OwnNet, term.Detached(null))
+	if err != nil {
+		return err
+	}
+	_, err = begun.Run(plan, cmd, Options{Bwrap: bwrap})
 	if errors.Is(err, ErrNotExecuted) && errors.Is(err, unix.ENOENT) {
 		return nil
 	}

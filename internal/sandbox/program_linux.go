@@ -17,10 +17,14 @@ import (
 // Each call may take arguments from registers (results of earlier calls) and
 // may keep its own result in one. A failing call ends the program; nothing is
 // ignored unless the step says which errno it expects.
+//
+// The list, and everything its arguments point to, lies in memory that is
+// shared with the forked process: so that process can be on its way, making
+// namespaces, while the rest of the list is still being written.
 type program struct {
 	steps []step
 	regs  [maxRegs]uintptr
-	keep  []any // what the arguments point to
+	mem   *memory
 	nregs int
 	// stepwise: openat2(2) is not there.
 	stepwise bool
@@ -88,6 +92,14 @@ func (p *program) call(name string, nr uintptr, args ...any) *step {
 			panic(fmt.Sprintf("sandbox: argument %d of %s is a %T", i, name, a))
 		}
 	}
+	return p.add(s)
+}
+
+func (p *program) add(s step) *step {
+	if len(p.steps) == cap(p.steps) {
+		panic("sandbox: program is too long") // see maxSteps
+	}
+	s.name = p.text(s.name)
 	p.steps = append(p.steps, s)
 	return &p.steps[len(p.steps)-1]
 }
@@ -102,21 +114,33 @@ func (s *step) unless(skip int, errnos ...syscall.Errno) {
 	s.skip = skip
 }
 
+// str is the address of a C string.
 func (p *program) str(s string) uintptr {
-	b := make([]byte, len(s)+1)
+	b := p.mem.take(len(s) + 1)
 	copy(b, s)
-	return p.bytes(b)
+	return ptrOf(&b[0])
 }
 
+// text is the string in shared memory.
+func (p *program) text(s string) string {
+	if s == "" {
+		return s
+	}
+	b := p.mem.take(len(s))
+	copy(b, s)
+	return unsafe.String(&b[0], len(b))
+}
+
+// bytes is the address of a copy of b.
 func (p *program) bytes(b []byte) uintptr {
-	p.keep = append(p.keep, b)
-	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	c := p.mem.take(max(len(b), 1))
+	copy(c, b)
+	return ptrOf(&c[0])
 }
 
-// at keeps v alive and gives the address u, which lies in it.
-func (p *program) at(v any, u unsafe.Pointer) uintptr {
-	p.keep = append(p.keep, v)
-	return uintptr(u)
+// ptrArg is the address of a copy of v, which must not hold Go pointers.
+func ptrArg[T any](p *program, v *T) uintptr {
+	return p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)))
 }
 
 // argv is a NULL-terminated array of C strings, as execve(2) wants it.
@@ -125,7 +149,7 @@ func (p *program) argv(ss []string) uintptr {
 	for i, s := range ss {
 		v[i] = p.str(s)
 	}
-	return p.at(v, unsafe.Pointer(&v[0]))
+	return p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0]))))
 }
 
 // put stores register r as a 32-bit value at address a, for calls that take
@@ -136,14 +160,17 @@ func (p *program) put(r reg, a uintptr) {
 		s.from[i] = noReg
 	}
 	s.from[0] = r
-	p.steps = append(p.steps, s)
+	p.add(s)
 }
 
 // skipUnless leaves the next steps out when the 64 bits at address a are not
 // as wanted.
 func (p *program) skipUnless(a uintptr, want uint64, steps int) {
 	s := step{to: noReg, test: a, want: want, skip: steps, name: "compare"}
-	p.steps = append(p.steps, s)
+	for i := range s.from {
+		s.from[i] = noReg
+	}
+	p.add(s)
 }
 
 func (p *program) open(path string, flags int) reg {
@@ -230,8 +257,6 @@ func rawSyscall(nr uintptr, a *[6]uintptr) (uintptr, syscall.Errno) {
 //go:nosplit
 func address(u uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&u)) }
 
-// ptrArg passes the address of v and keeps v alive.
-func ptrArg[T any](p *program, v *T) uintptr { return p.at(v, unsafe.Pointer(v)) }
-
-// ptrOf is the address of v, for a call that is made at once.
+// ptrOf is the address of v, for a call that is made at once, or of something in
+// shared memory.
 func ptrOf[T any](v *T) uintptr { return uintptr(unsafe.Pointer(v)) }

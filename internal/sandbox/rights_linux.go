@@ -22,7 +22,7 @@ func (p *program) dropRights() {
 	p.call("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	h := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	none := &[2]unix.CapUserData{}
-	p.call("give the capabilities up", unix.SYS_CAPSET, p.at(h, unsafe.Pointer(h)), p.at(none, unsafe.Pointer(none)))
+	p.call("give the capabilities up", unix.SYS_CAPSET, ptrArg(p, h), ptrArg(p, none))
 }
 
 // Landlock, landlock(7): only its scopes are used. A rule on files would forbid
@@ -52,7 +52,7 @@ func landlockABI() int {
 func (p *program) scope() {
 	r := &landlockRuleset{scoped: scopeAbstractSockets | scopeSignals}
 	fd := p.newReg()
-	p.call("make a Landlock ruleset", landlockCreate, p.at(r, unsafe.Pointer(r)), int(unsafe.Sizeof(*r)), 0).into(fd)
+	p.call("make a Landlock ruleset", landlockCreate, ptrArg(p, r), int(unsafe.Sizeof(*r)), 0).into(fd)
 	p.call("enter the Landlock domain", landlockRestrict, fd, 0)
 	p.close(fd)
 }
@@ -61,13 +61,13 @@ func (p *program) scope() {
 // descriptor on which the supervisor gets what the filter leaves to it.
 func (p *program) seccomp(inner bool) (listener []reg) {
 	f := filter(inner)
-	prog := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	p.keep = append(p.keep, f)
+	code := p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), len(f)*int(unsafe.Sizeof(f[0]))))
+	prog := &[2]uintptr{uintptr(len(f)), code} // struct sock_fprog
 	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	if inner {
 		flags = 0
 	}
-	s := p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, p.at(prog, unsafe.Pointer(prog)))
+	s := p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, ptrArg(p, prog))
 	if !inner {
 		r := p.newReg()
 		s.into(r)

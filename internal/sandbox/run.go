@@ -3,8 +3,6 @@ package sandbox
 import (
 	"errors"
 	"time"
-
-	"github.com/AxeForging/aigate/internal/term"
 )
 
 // Command is what runs inside. Path is absolute and is executed as it is; no
@@ -17,10 +15,7 @@ type Command struct {
 
 // Options are what a run needs beside plan and command.
 type Options struct {
-	Engine Engine
-	Bwrap  string // path of bubblewrap, for EngineBwrap
-	// Caller is the caller's terminal and descriptors.
-	Caller *term.Caller
+	Bwrap string // path of bubblewrap, for its engine
 	// Timing, when set, is told how long each stage of the start took.
 	Timing func(stage string, took time.Duration)
 	// Ready, when set, is called when everything is in place, just before the

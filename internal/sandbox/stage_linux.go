@@ -37,7 +37,11 @@ func Stage(args []string) {
 		fmt.Fprintln(os.Stderr, "[aigate] read the signal state:", err)
 		os.Exit(1)
 	}
-	in := newInner(stageSock)
+	in, err := newInner(stageSock)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "[aigate]", err)
+		os.Exit(1)
+	}
 	p := &in.setup
 	for fd := range 3 {
 		p.call("pass a descriptor on", unix.SYS_DUP3, stageIn+fd, fd, 0)
