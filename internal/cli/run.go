@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -118,10 +119,22 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return runError(err, args[0])
 	}
+	if status == 128+int(syscall.SIGINT) && caller.WantsPTY() {
+		dieOf(syscall.SIGINT)
+	}
 	if status != 0 {
 		return exitStatus(status)
 	}
 	return nil
+}
+
+// dieOf ends aigate the way its command ended: a shell's loop stops at Ctrl-C
+// only when the command in it died of it. It returns when that failed.
+func dieOf(sig syscall.Signal) {
+	signal.Reset(sig)
+	if syscall.Kill(os.Getpid(), sig) == nil {
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // afterwards tells what came into being that the user's tools would run, and

@@ -62,6 +62,9 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			}
 		}
 	}
+	if err := p.sharePlaceholders(); err != nil {
+		return err
+	}
 	for _, dir := range p.own {
 		if err := p.guardMissing(dir, true, "aigate's own"); err != nil {
 			return err
@@ -84,6 +87,30 @@ func (p *Policy) guardPrompt() error {
 	}
 	for _, name := range []string{"p10k-instant-prompt-", "p10k-dump-"} {
 		if err := p.guard(filepath.Join(p.Home, ".cache", name+user+".zsh"), false, "run by zsh"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sharePlaceholders reserves the names that another run in this project holds
+// by a socket that stands for a folder: the walk takes it for a file, in which
+// nothing can be missing.
+func (p *Policy) sharePlaceholders() error {
+	rules := slices.Clone(reserved)
+	for _, rule := range p.config.DenyWrite {
+		if !slices.Contains(p.builtin(), strings.TrimPrefix(strings.TrimRight(rule, "/"), "./")) {
+			rules = append(rules, strings.TrimPrefix(rule, "./"))
+		}
+	}
+	for _, rule := range rules {
+		first, rest, _ := strings.Cut(rule, "/")
+		path := filepath.Join(p.Project, first)
+		var st unix.Stat_t
+		if rest == "" || first == "" || first == "~" || unix.Lstat(path, &st) != nil || !sandbox.IsPlaceholder(st.Mode) || isDir(st) {
+			continue
+		}
+		if err := p.reserve(Protected{Entry: Entry{path, false, "deny_write " + rule}, View: sandbox.SocketView}); err != nil {
 			return err
 		}
 	}

@@ -304,6 +304,10 @@ func (r *running) startBwrap() error {
 	c.Stderr = &said
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	r.lap("program prepared")
+	// Ambient capabilities, as in some containers, make bwrap refuse to start.
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("clear the ambient capabilities: %w", err)
+	}
 	if err := c.Start(); err != nil {
 		return fmt.Errorf("start bubblewrap: %w", err)
 	}

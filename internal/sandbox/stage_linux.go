@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +17,36 @@ func stageCommand(w inward) []string {
 	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope, w.inner} {
 		bits += strconv.Itoa(b2i(b))
 	}
-	return append([]string{StageArg, bits, w.dir, w.cmd.Path}, w.cmd.Args...)
+	pwd, _ := lookUp(w.cmd.Env, "PWD")
+	return append([]string{StageArg, bits, w.dir, pwd, w.cmd.Path}, w.cmd.Args...)
+}
+
+func lookUp(env []string, name string) (string, bool) {
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// withPWD gives the payload the PWD that the caller had: bwrap sets its own.
+func withPWD(env []string, pwd string) (out []string) {
+	for _, e := range env {
+		if !strings.HasPrefix(e, "PWD=") {
+			out = append(out, e)
+		}
+	}
+	if pwd != "" {
+		out = append(out, "PWD="+pwd)
+	}
+	return out
 }
 
 // Stage runs the inner stage; args are the process's arguments behind
 // StageArg. It does not return.
 func Stage(args []string) {
-	if len(args) < 4 || len(args[0]) != 7 || os.Getpid() != 1 {
+	if len(args) < 5 || len(args[0]) != 7 || os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "[aigate] the inner stage is started by aigate alone")
 		os.Exit(1)
 	}
@@ -30,7 +54,7 @@ func Stage(args []string) {
 	bit := func(i int) bool { return args[0][i] == '1' }
 	w := inward{
 		sock: stageSock, wantPTY: bit(0), pty: [3]bool{bit(1), bit(2), bit(3)}, foreground: bit(4), scope: bit(5), inner: bit(6),
-		dir: args[1], cmd: Command{Path: args[2], Args: args[3:], Env: os.Environ()},
+		dir: args[1], cmd: Command{Path: args[3], Args: args[4:], Env: withPWD(os.Environ(), args[2])},
 	}
 	o, err := signals()
 	if err != nil {
