@@ -36,7 +36,9 @@ const (
 	landlockABIWithScopes = 6 // Linux 6.12
 )
 
-type landlockRuleset struct{ fs, net, scoped uint64 }
+// landlockRuleset is struct landlock_ruleset_attr: rights to files, to the
+// network, and scopes.
+type landlockRuleset [3]uint64
 
 // landlockABI is the kernel's Landlock version, 0 without Landlock.
 func landlockABI() int {
@@ -50,7 +52,7 @@ func landlockABI() int {
 // scope appends the promise that no abstract socket and no process outside of
 // the sandbox can be reached, whatever the namespaces share.
 func (p *program) scope() {
-	r := &landlockRuleset{scoped: scopeAbstractSockets | scopeSignals}
+	r := &landlockRuleset{2: scopeAbstractSockets | scopeSignals}
 	fd := p.newReg()
 	p.call("make a Landlock ruleset", landlockCreate, ptrArg(p, r), int(unsafe.Sizeof(*r)), 0).into(fd)
 	p.call("enter the Landlock domain", landlockRestrict, fd, 0)
