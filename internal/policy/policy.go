@@ -35,6 +35,8 @@ type Entry struct {
 	Path string `json:"path"`
 	Dir  bool   `json:"dir,omitempty"`
 	Rule string `json:"rule"`
+
+	file match.Inode // Hidden: what was there when the policy was resolved
 }
 
 // Protected is a path inside a writable folder that stays as it is.

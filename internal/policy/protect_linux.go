@@ -110,7 +110,7 @@ func (p *Policy) sharePlaceholders() error {
 		if rest == "" || first == "" || first == "~" || unix.Lstat(path, &st) != nil || !sandbox.IsPlaceholder(st.Mode) || isDir(st) {
 			continue
 		}
-		if err := p.reserve(Protected{Entry: Entry{path, false, "deny_write " + rule}, View: sandbox.SocketView}); err != nil {
+		if err := p.reserve(Protected{Entry: Entry{Path: path, Dir: false, Rule: "deny_write " + rule}, View: sandbox.SocketView}); err != nil {
 			return err
 		}
 	}
@@ -248,7 +248,7 @@ func (p *Policy) guardTree(dir string, perTree bool) error {
 		if err := p.guard(common, false, "git reads configuration where it points"); err != nil {
 			return err
 		}
-	} else if err := p.reserve(Protected{Entry: Entry{common, false, "git reads configuration where it points"},
+	} else if err := p.reserve(Protected{Entry: Entry{Path: common, Dir: false, Rule: "git reads configuration where it points"},
 		View: sandbox.TextView, Text: dir + "\n"}); err != nil { // what git assumes without it
 		return err
 	}
@@ -318,7 +318,7 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	}
 	place := filepath.Join(dir, filepath.Base(path))
 	if p.writableRoot(place) != "" || p.isWritableFile(place) {
-		p.Protected = append(p.Protected, Protected{Entry: Entry{place, isDir(st), rule}})
+		p.Protected = append(p.Protected, Protected{Entry: Entry{Path: place, Dir: isDir(st), Rule: rule}})
 	}
 	if !isLink(st.Mode) {
 		return nil
@@ -333,7 +333,7 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	if err != nil || p.writableRoot(real) == "" || p.isProtected(real) {
 		return nil
 	}
-	p.Protected = append(p.Protected, Protected{Entry: Entry{real, isDir(st), rule}})
+	p.Protected = append(p.Protected, Protected{Entry: Entry{Path: real, Dir: isDir(st), Rule: rule}})
 	return nil
 }
 
@@ -358,9 +358,9 @@ func (p *Policy) guardMissing(path string, dir bool, rule string) error {
 		// In a project the outermost missing folder stands for all below it.
 		rest, _, _ = strings.Cut(rest, "/")
 		// A socket, though it stands for a folder: `git clean` wants to remove those.
-		return p.reserve(Protected{Entry: Entry{filepath.Join(real, rest), false, rule}, View: sandbox.SocketView})
+		return p.reserve(Protected{Entry: Entry{Path: filepath.Join(real, rest), Dir: false, Rule: rule}, View: sandbox.SocketView})
 	}
-	e := Protected{Entry: Entry{filepath.Join(real, rest), dir, rule}, View: p.view(real, rest, dir)}
+	e := Protected{Entry: Entry{Path: filepath.Join(real, rest), Dir: dir, Rule: rule}, View: p.view(real, rest, dir)}
 	for i := range through {
 		e.Through = append(e.Through, filepath.Join(real, strings.Join(strings.Split(rest, "/")[:i+1], "/")))
 	}
@@ -425,7 +425,7 @@ func (p *Policy) guardUnwritable(dir, rule string) error {
 		return fmt.Errorf("protect %s: %w", dir, err)
 	}
 	if int(st.Uid) == p.host.UID && !p.isProtected(dir) {
-		p.Protected = append(p.Protected, Protected{Entry: Entry{dir, true, rule}})
+		p.Protected = append(p.Protected, Protected{Entry: Entry{Path: dir, Dir: true, Rule: rule}})
 	}
 	return nil
 }

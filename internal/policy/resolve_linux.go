@@ -224,7 +224,7 @@ func (p *Policy) open(path string, dir bool, rule string) {
 	if path == "/" || slices.ContainsFunc(p.Writable, func(e Entry) bool { return e.Path == path }) {
 		return
 	}
-	p.Writable = append(p.Writable, Entry{path, dir, rule})
+	p.Writable = append(p.Writable, Entry{Path: path, Dir: dir, Rule: rule})
 }
 
 // resolvers are the files in /run that /etc/resolv.conf may lead to, and what
@@ -243,11 +243,11 @@ func (p *Policy) shown() {
 		if unix.Lstat(f, &st) != nil || p.visible(f) || isLink(st.Mode) {
 			continue
 		}
-		p.Shown = append(p.Shown, Entry{f, isDir(st), "needed by every program"})
+		p.Shown = append(p.Shown, Entry{Path: f, Dir: isDir(st), Rule: "needed by every program"})
 	}
 	if p.Home != "" && !p.visible(p.Home) && !below(p.Home, p.Project) {
 		if _, st, err := realPath(p.Home); err == nil && isDir(st) {
-			p.Shown = append(p.Shown, Entry{p.Home, true, "home"})
+			p.Shown = append(p.Shown, Entry{Path: p.Home, Dir: true, Rule: "home"})
 		}
 	}
 }
@@ -287,10 +287,15 @@ func (p *Policy) hide(path string, dir bool, rule string) {
 	if at := p.closedAbove(path); at != "" {
 		path, dir = at, true
 	}
-	if !p.visible(path) || slices.ContainsFunc(p.Hidden, func(e Entry) bool { return e.Path == path }) {
+	if !p.visible(path) || p.isHidden(path) {
 		return
 	}
-	p.Hidden = append(p.Hidden, Entry{path, dir, rule})
+	e := Entry{Path: path, Dir: dir, Rule: rule}
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) == nil {
+		e.file = match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
+	}
+	p.Hidden = append(p.Hidden, e)
 }
 
 // closedAbove gives a folder above path that root owns and may not enter by

@@ -17,16 +17,29 @@ import (
 
 // Watch gives what keeps this policy true while a payload runs.
 func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
-	w := &watch{policy: p, masked: map[string]match.Inode{}, inodes: map[match.Inode]bool{}}
+	w := &watch{policy: p}
+	p.watch = w
+	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log}
+}
+
+// begin gathers what the watcher needs, when it looks for the first time: most
+// commands are over before.
+func (w *watch) begin() {
+	if w.masked != nil {
+		return
+	}
+	p := w.policy
+	w.masked, w.inodes = map[string]match.Inode{}, map[match.Inode]bool{}
 	for _, e := range p.Hidden {
-		w.note(e)
+		w.masked[e.Path] = e.file
+		if !e.Dir {
+			w.inodes[e.file] = true
+		}
 	}
 	w.project = p.deny
 	if set, err := match.Parse(relative(p.config.DenyRead), p.Home); err == nil {
 		w.project = set
 	}
-	p.watch = w
-	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log}
 }
 
 // relative leaves out the patterns that lead to fixed places.
@@ -73,6 +86,7 @@ func (w *watch) holds(path string, st unix.Stat_t) bool {
 func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 	p := w.policy
 	met := &met{}
+	w.begin()
 	see := w.seeing(onDir)
 	found, err := p.deny.Walk(p.Project, match.Options{Roots: enclosing(p.host), OnDir: see, OnSocket: met.socket})
 	if err != nil {
@@ -183,11 +197,11 @@ func (w *watch) steps(found match.Result, again bool) (out []sandbox.Step, err e
 		if w.holds(real, st) && !again || !p.visible(real) || below(p.Project, real) {
 			continue
 		}
-		out = append(out, w.mask(Entry{real, isDir(st), f.Pattern}))
+		out = append(out, w.mask(Entry{Path: real, Dir: isDir(st), Rule: f.Pattern}))
 	}
 	for _, d := range found.Unreadable {
 		if _, known := w.masked[d]; !known {
-			out = append(out, w.mask(Entry{d, true, "unreadable, but yours to change"}))
+			out = append(out, w.mask(Entry{Path: d, Dir: true, Rule: "unreadable, but yours to change"}))
 		}
 	}
 	return out, nil
@@ -253,10 +267,10 @@ func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
 		return s, false
 	}
 	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
-		return w.mask(Entry{path, false, "hard link of a denied file"}), true
+		return w.mask(Entry{Path: path, Dir: false, Rule: "hard link of a denied file"}), true
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && w.hosts(path) {
-		return w.mask(Entry{path, false, "socket of the host"}), true
+		return w.mask(Entry{Path: path, Dir: false, Rule: "socket of the host"}), true
 	}
 	return s, false
 }
