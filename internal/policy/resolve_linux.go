@@ -23,44 +23,28 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	// What only looks runs side by side; what depends on it follows in order.
-	// One more thread: a second costs more to start than it saves.
-	type beside struct {
-		sockets        []bound
-		allow, noWrite walked
-		programs       []Entry
-	}
-	other := async(func() beside {
-		return beside{
-			allow:    walk("allow_write", c.AllowWrite, h, match.Options{}),
-			noWrite:  walk("deny_write", c.DenyWrite, h, match.Options{}),
-			sockets:  listening(),
-			programs: p.programs(),
-		}
-	})
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: enclosing(h), OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
 	p.network()
 	p.environment()
 	p.private()
-	found := <-other
-	if err := p.writable(found.allow); err != nil {
+	if err := p.writable(walk("allow_write", c.AllowWrite, h, match.Options{})); err != nil {
 		return nil, err
 	}
 	p.shown()
 	if err := p.hidden(deny); err != nil {
 		return nil, err
 	}
-	if err := p.sockets(found.sockets, met.sockets); err != nil {
+	if err := p.sockets(listening(), met.sockets); err != nil {
 		return nil, err
 	}
 	p.ownFolders()
-	if err := p.protected(found.noWrite, met); err != nil {
+	if err := p.protected(walk("deny_write", c.DenyWrite, h, match.Options{}), met); err != nil {
 		return nil, err
 	}
 	p.repos = met.repos
-	for _, e := range found.programs {
+	for _, e := range p.programs() {
 		p.addBlocked(e)
 	}
 	return p, nil
@@ -147,13 +131,6 @@ func ruleError(key string, err error) error {
 		return fmt.Errorf("%s: %q: %s", key, pe.Pattern, pe.Reason)
 	}
 	return fmt.Errorf("%s: %w", key, err)
-}
-
-// async runs f beside the rest of the work.
-func async[T any](f func() T) <-chan T {
-	c := make(chan T, 1)
-	go func() { c <- f() }()
-	return c
 }
 
 func (p *Policy) network() {
