@@ -15,6 +15,7 @@ var alwaysNeeded = []string{".cache", ".npm", "go/pkg"}
 // agentFolders are what agents make at their first start, by command.
 var agentFolders = map[string][]string{
 	"claude":       {".claude"},
+	"claude-code":  {".claude"}, // npx @anthropic-ai/claude-code
 	"codex":        {".codex"},
 	"opencode":     {".local/share/opencode", ".local/state/opencode", ".config/opencode"},
 	"gemini":       {".gemini"},
