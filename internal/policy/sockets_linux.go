@@ -17,6 +17,9 @@ import (
 // sockets of the host that would be visible inside are masked one by one. Most
 // lie in /run and /tmp, which are private anyway.
 
+// hostSocket is the rule that hides a socket.
+const hostSocket = "socket of the host"
+
 // bound is a socket with a path.
 type bound struct{ path, inode string }
 
@@ -105,7 +108,7 @@ func (p *Policy) sockets(list []bound, met []string) error {
 			return fmt.Errorf("socket %s: %w", path, err)
 		}
 		if live {
-			p.hide(path, false, "socket of the host")
+			p.hide(path, false, hostSocket)
 		}
 	}
 	return nil
@@ -132,7 +135,7 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 		case own && !slices.ContainsFunc(list, func(b bound) bool { return filepath.Base(b.path) == e.Name() }):
 		case unix.Lstat(path, &st) != nil || sandbox.IsPlaceholder(st.Mode):
 		default:
-			p.hide(path, false, "socket of the host")
+			p.hide(path, false, hostSocket)
 		}
 	}
 }

@@ -270,7 +270,7 @@ func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
 		return w.mask(Entry{Path: path, Dir: false, Rule: "hard link of a denied file"}), true
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && w.hosts(path) {
-		return w.mask(Entry{Path: path, Dir: false, Rule: "socket of the host"}), true
+		return w.mask(Entry{Path: path, Dir: false, Rule: hostSocket}), true
 	}
 	return s, false
 }
@@ -337,7 +337,7 @@ func (p *Policy) Appeared() (out []string) {
 // a rule that goes by name or place may not find them in the next run.
 func (p *Policy) Moved() (out []string) {
 	for _, e := range p.Hidden {
-		if below(e.Path, p.Project) && !exists(e.Path) {
+		if below(e.Path, p.Project) && e.Rule != hostSocket && !exists(e.Path) {
 			out = append(out, e.Path)
 		}
 	}
