@@ -69,51 +69,39 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	t.lap("configuration")
+	pol, err := policy.Resolve(conf, host)
+	if err != nil {
+		return err
+	}
+	t.lap("policy")
+	cmd, err := command(pol, args)
+	if err != nil {
+		return err
+	}
+	plan := pol.Plan()
 	if f.dryRun {
-		pol, err := policy.Resolve(conf, host)
-		if err != nil {
-			return err
-		}
-		return f.print(pol, pol.Plan())
+		return f.print(pol, plan)
 	}
 	engine, bwrap, why, err := chooseEngine(conf.Engine)
 	if err != nil {
 		return err
 	}
 	t.say("engine %s: %s", engine, why)
-	ownNet := conf.AllowNet != nil
-	if err := sandbox.Supported(&sandbox.Plan{OwnNet: ownNet}); err != nil {
+	if err := sandbox.Supported(plan); err != nil {
 		return err
 	}
-	caller, err := term.Inspect()
-	if err != nil {
-		return err
-	}
-	begun, err := sandbox.Begin(engine, ownNet, caller)
-	if err != nil {
-		return runError(err, args[0])
-	}
-	t.lap("begun")
-	pol, err := policy.Resolve(conf, host)
-	if err != nil {
-		begun.Abort()
-		return err
-	}
-	t.lap("policy")
-	cmd, err := command(pol, args)
-	if err != nil {
-		begun.Abort()
-		return err
-	}
-	plan := pol.Plan()
 	for _, w := range pol.Warnings {
 		say("warning: %s", w)
 	}
-	opt := sandbox.Options{Bwrap: bwrap, Timing: t.stage(), Watch: pol.Watch(t.say)}
+	caller, err := term.Inspect() // late: from here on Ctrl-C is for the command
+	if err != nil {
+		return err
+	}
+	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
-	status, err := begun.Run(plan, cmd, opt)
+	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()
 	f.afterwards(host, pol)
 	if err != nil {

@@ -97,7 +97,7 @@ func (in *inner) payloadProgram(w inward, o origin) {
 
 // inward gathers what the inner side must know.
 func (r *running) inward(sock int) inward {
-	c := r.caller
+	c := r.opt.Caller
 	return inward{
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
@@ -121,7 +121,7 @@ const (
 )
 
 // beginNative forks PID 1 into namespaces of its own. It makes what does not
-// depend on the policy and waits for the rest.
+// depend on the plan's mounts and waits for the rest.
 func (r *running) beginNative() error {
 	ours, theirs, err := sockets()
 	if err != nil {
@@ -146,9 +146,6 @@ func (r *running) beginNative() error {
 
 // startNative writes the rest of PID 1's list and lets it go on.
 func (r *running) startNative() error {
-	if r.plan.OwnNet != r.ownNet {
-		return errors.New("the plan's network is not the one that was begun")
-	}
 	o, err := signals()
 	if err != nil {
 		return fmt.Errorf("read the signal state: %w", err)
@@ -197,19 +194,19 @@ func (in *inner) earlySetup(r *running) {
 	p := &in.early
 	p.call("tie PID 1 to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	for fd := range 3 {
-		if from := r.caller.Descriptor(fd); from >= 0 && from != fd {
+		if from := r.opt.Caller.Descriptor(fd); from >= 0 && from != fd {
 			p.call("pass a descriptor on", unix.SYS_DUP3, from, fd, 0)
 		}
 	}
 	p.keepOnly(0, 1, 2, int(in.sock))
 	p.call("make a session", unix.SYS_SETSID)
 	flags := makes
-	if r.ownNet {
+	if r.plan.OwnNet {
 		flags |= unix.CLONE_NEWNET
 	}
 	p.call("make namespaces", unix.SYS_UNSHARE, flags)
 	p.maps(0, os.Getuid(), 0, os.Getgid())
-	if r.ownNet {
+	if r.plan.OwnNet {
 		p.loopback()
 	}
 	in.waitGo(p)
@@ -326,7 +323,7 @@ func (r *running) startBwrap() error {
 
 // descriptors are what the stage gets as 0, 1 and 2.
 func (r *running) descriptors() (out [3]*os.File) {
-	c := r.caller
+	c := r.opt.Caller
 	for fd, f := range []*os.File{c.Stdin(), c.Stdout(), c.Stderr()} {
 		if out[fd] = f; f == nil {
 			out[fd] = os.Stdin // any; the pty replaces it before the payload starts

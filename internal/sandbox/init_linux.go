@@ -12,7 +12,7 @@ import (
 // a forked image of the supervisor (native) or a fresh aigate (bwrap); either
 // way it runs the same programs and the same loop, in raw system calls:
 //
-//	early    while the policy is still being resolved: id maps, loopback
+//	early    namespaces, id maps, loopback    → waits for the rest of the list
 //	setup    mounts                           → tells "ready", hands descriptors out
 //	secure   waits for "go", gives up rights
 //	payload  in a forked child, ends in execve

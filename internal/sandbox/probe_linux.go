@@ -24,11 +24,7 @@ func Probe(engine Engine, bwrap string) error {
 		{Kind: Kit, Path: KitDir}, {Kind: Hide, Path: "/tmp"},
 	}}
 	cmd := Command{Path: "/run/aigate/no-such-command", Args: []string{"none"}}
-	begun, err := Begin(engine, plan.OwnNet, term.Detached(null))
-	if err != nil {
-		return err
-	}
-	_, err = begun.Run(plan, cmd, Options{Bwrap: bwrap})
+	_, err = Run(plan, cmd, Options{Engine: engine, Bwrap: bwrap, Caller: term.Detached(null)})
 	if errors.Is(err, ErrNotExecuted) && errors.Is(err, unix.ENOENT) {
 		return nil
 	}

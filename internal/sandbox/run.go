@@ -3,6 +3,8 @@ package sandbox
 import (
 	"errors"
 	"time"
+
+	"github.com/AxeForging/aigate/internal/term"
 )
 
 // Command is what runs inside. Path is absolute and is executed as it is; no
@@ -15,7 +17,10 @@ type Command struct {
 
 // Options are what a run needs beside plan and command.
 type Options struct {
-	Bwrap string // path of bubblewrap, for its engine
+	Engine Engine
+	Bwrap  string // path of bubblewrap, for its engine
+	// Caller is the caller's terminal and descriptors.
+	Caller *term.Caller
 	// Timing, when set, is told how long each stage of the start took.
 	Timing func(stage string, took time.Duration)
 	// Ready, when set, is called when everything is in place, just before the

@@ -13,48 +13,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Begin starts to make a sandbox of which only the engine and the network are
-// known yet, so that the kernel's work and the resolving of the policy go on
-// side by side. Run, or Abort, must follow.
-//
-// It must be called on the main goroutine, locked to its thread: when that
-// thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
-func Begin(engine Engine, ownNet bool, caller *term.Caller) (*Begun, error) {
-	runtime.LockOSThread()
-	r := &running{engine: engine, ownNet: ownNet, caller: caller, clock: time.Now(), master: -1, mntns: -1, pidfd: -1}
-	if engine == Native {
-		if err := r.beginNative(); err != nil {
-			r.end()
-			return nil, err
-		}
-	}
-	return &Begun{r}, nil
-}
-
-// Begun is a sandbox that waits for its plan.
-type Begun struct{ r *running }
-
-// Abort ends it; nothing is left.
-func (b *Begun) Abort() { b.r.end() }
-
 // Run executes the command under the plan and gives its exit status: the
 // payload's own, or 128+N when signal N ended it. An error means that nothing
 // was started (or, after the start, that the sandbox was ended).
-func (b *Begun) Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
-	r := b.r
-	r.plan, r.cmd, r.opt, r.clock = plan, cmd, opt, time.Now()
+//
+// It must be called on the main goroutine, locked to its thread: when that
+// thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
+func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
+	runtime.LockOSThread()
+	r := &running{plan: plan, cmd: cmd, opt: opt, clock: time.Now(), master: -1, mntns: -1, pidfd: -1}
 	defer r.end()
+	if opt.Engine == Native { // its child makes namespaces while we go on
+		if err := r.beginNative(); err != nil {
+			return 1, err
+		}
+		r.lap("begun")
+	}
 	if r.held, err = hold(plan); err != nil {
 		return 1, err
 	}
 	r.lap("placeholders")
-	switch r.engine {
+	switch opt.Engine {
 	case Native:
 		err = r.startNative()
 	case Bwrap:
 		err = r.startBwrap()
 	default:
-		err = fmt.Errorf("no engine %q on this system", r.engine)
+		err = fmt.Errorf("no engine %q on this system", opt.Engine)
 	}
 	if err != nil {
 		return 1, err
@@ -67,14 +52,11 @@ func (b *Begun) Run(plan *Plan, cmd Command, opt Options) (status int, err error
 
 // running is one sandbox, from the supervisor's side.
 type running struct {
-	engine Engine
-	ownNet bool
-	caller *term.Caller
-	inner  *inner // native: the list that PID 1 works through
-	plan   *Plan
-	cmd    Command
-	opt    Options
-	held   *held
+	inner *inner // native: the list that PID 1 works through
+	plan  *Plan
+	cmd   Command
+	opt   Options
+	held  *held
 
 	sock    int           // our end of the socket to PID 1
 	wait    func()        // waits for PID 1 (and bwrap)
@@ -198,13 +180,13 @@ func (r *running) connect() error {
 	if err != nil {
 		return err
 	}
-	if want := 1 + b2i(r.caller.WantsPTY()); len(m.fds) != want {
+	if want := 1 + b2i(r.opt.Caller.WantsPTY()); len(m.fds) != want {
 		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
 	}
 	r.mntns = m.fds[0]
-	if r.caller.WantsPTY() {
+	if r.opt.Caller.WantsPTY() {
 		r.master = m.fds[1]
-		size, modes := r.caller.Settings()
+		size, modes := r.opt.Caller.Settings()
 		if err := unix.IoctlSetTermios(r.master, unix.TCSETS, &modes); err != nil {
 			return fmt.Errorf("set the pty's modes: %w", err)
 		}
@@ -213,7 +195,7 @@ func (r *running) connect() error {
 		}
 	}
 	r.lap("namespaces and mounts")
-	if r.engine == Bwrap {
+	if r.opt.Engine == Bwrap {
 		if err := r.finishFromOutside(); err != nil {
 			return err
 		}
@@ -241,10 +223,10 @@ func (r *running) connect() error {
 	if r.master >= 0 {
 		master = os.NewFile(uintptr(r.master), "pty")
 	}
-	if r.session, err = r.caller.Start(master, r.payload); err != nil {
+	if r.session, err = r.opt.Caller.Start(master, r.payload); err != nil {
 		return err
 	}
-	if r.caller.WantsPTY() {
+	if r.opt.Caller.WantsPTY() {
 		if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
 			return fmt.Errorf("start the command: %w", err)
 		}

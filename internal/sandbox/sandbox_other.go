@@ -5,23 +5,12 @@ package sandbox
 import (
 	"errors"
 	"os"
-
-	"github.com/AxeForging/aigate/internal/term"
 )
 
 var errNotYet = errors.New("there is no sandbox for this system yet")
 
-// Begun is described for Linux.
-type Begun struct{}
-
-// Begin is written for Linux alone so far.
-func Begin(Engine, bool, *term.Caller) (*Begun, error) { return nil, errNotYet }
-
-// Abort is described for Linux.
-func (*Begun) Abort() {}
-
-// Run is described for Linux.
-func (*Begun) Run(*Plan, Command, Options) (int, error) { return 1, errNotYet }
+// Run is written for Linux alone so far.
+func Run(*Plan, Command, Options) (int, error) { return 1, errNotYet }
 
 // Stage is described for Linux.
 func Stage([]string) { os.Exit(1) }
