@@ -97,7 +97,7 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say)}
+	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say)}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
@@ -167,6 +167,9 @@ func runError(err error, name string) error {
 		return statusError{fmt.Errorf("%s: not found inside the sandbox (is it, or its interpreter, in a folder that is hidden or private inside, such as /tmp?)", name), 127}
 	case errors.Is(err, sandbox.ErrNotExecuted):
 		return statusError{fmt.Errorf("%s: %w", name, err), 126}
+	}
+	if errors.Is(err, sandbox.ErrEnded) {
+		return err
 	}
 	return fmt.Errorf("the sandbox could not be built, nothing was started: %w", err)
 }

@@ -78,6 +78,7 @@ type Policy struct {
 	repos      []string   // git folders at the start
 	own        []string   // aigate's folders that do not exist yet
 	pending    []string   // places that deny_read spells out and that do not exist yet
+	outer      []string   // see enclosing
 	builtins   []string
 	closed     map[string]string // see closedAbove
 	spelled    map[string]bool   // what deny_write spells out; true: as a folder

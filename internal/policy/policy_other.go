@@ -17,7 +17,7 @@ func Resolve(*config.Config, Host) (*Policy, error) {
 type watch struct{}
 
 // Watch is described for Linux.
-func (p *Policy) Watch(func(string, ...any)) *sandbox.Watch { return &sandbox.Watch{} }
+func (p *Policy) Watch(_, _ func(string, ...any)) *sandbox.Watch { return &sandbox.Watch{} }
 
 // Appeared is described for Linux.
 func (p *Policy) Appeared() []string { return nil }

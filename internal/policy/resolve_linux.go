@@ -23,8 +23,9 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
+	p.outer = enclosing(h)
 	met := &met{}
-	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: enclosing(h), OnDir: met.dir, OnSocket: met.socket})
+	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
 	p.network()
 	p.environment()
@@ -204,7 +205,7 @@ func (p *Policy) open(path string, dir bool, rule string) {
 	p.Writable = append(p.Writable, Entry{Path: path, Dir: dir, Rule: rule})
 }
 
-// resolvers are the files in /run that /etc/resolv.conf may lead to, and what
+// runFiles are the files in /run that /etc/resolv.conf may lead to, and what
 // NixOS and WSL keep there.
 var runFiles = []string{
 	"/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf",

@@ -15,11 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch gives what keeps this policy true while a payload runs.
-func (p *Policy) Watch(log func(format string, a ...any)) *sandbox.Watch {
+// Watch gives what keeps this policy true while a payload runs. log is told of
+// what is done, warn of what the user must know.
+func (p *Policy) Watch(log, warn func(format string, a ...any)) *sandbox.Watch {
 	w := &watch{policy: p}
 	p.watch = w
-	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log}
+	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log, Warn: warn}
 }
 
 // begin gathers what the watcher needs, when it looks for the first time: most
@@ -88,7 +89,7 @@ func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 	met := &met{}
 	w.begin()
 	see := w.seeing(onDir)
-	found, err := p.deny.Walk(p.Project, match.Options{Roots: enclosing(p.host), OnDir: see, OnSocket: met.socket})
+	found, err := p.deny.Walk(p.Project, match.Options{Roots: p.outer, OnDir: see, OnSocket: met.socket})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 		return nil, nil // gone again
 	}
 	if set := w.concerned(path, st); set != nil {
-		found, err := set.Rescan(w.policy.Project, path, match.Options{Roots: enclosing(w.policy.host), OnDir: w.seeing(onDir)})
+		found, err := set.Rescan(w.policy.Project, path, match.Options{Roots: w.policy.outer, OnDir: w.seeing(onDir)})
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +156,7 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
 	p := w.policy
 	inProject := below(path, p.Project)
-	for _, outer := range enclosing(p.host) {
+	for _, outer := range p.outer {
 		if isDir(st) && below(path, outer) {
 			return p.deny
 		}
@@ -168,7 +169,7 @@ func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
 		set = w.project
 	}
 	for _, dir := range []bool{false, true} {
-		if _, ok := set.MatchPath(p.Project, path, dir, enclosing(p.host)...); ok {
+		if _, ok := set.MatchPath(p.Project, path, dir, p.outer...); ok {
 			return p.deny
 		}
 	}

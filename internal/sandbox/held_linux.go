@@ -124,7 +124,12 @@ func (h *held) lock(path string) (*os.File, error) {
 	if d := h.dirs[path]; d != nil {
 		return d, nil
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	// The policy resolved the links; one that is there now was put there since.
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if errors.Is(err, unix.ENOSYS) { // inside another aigate
+		fd, err = unix.Open(path, flags, 0)
+	}
 	if err != nil {
 		return nil, err
 	}

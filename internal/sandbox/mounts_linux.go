@@ -39,6 +39,21 @@ func (p *program) clone(path string) reg {
 	return r
 }
 
+// source is clone for a path whose links the policy resolved: one that is on
+// the way now was put there since, and ends the program (ELOOP).
+func (p *program) source(path string) reg {
+	if p.stepwise {
+		return p.clone(path)
+	}
+	r, from := p.newReg(), p.newReg()
+	how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
+	p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, path, ptrArg(p, how), int(unsafe.Sizeof(*how))).into(from)
+	p.call("clone "+path, unix.SYS_OPEN_TREE, from, "", openTreeFlags|unix.AT_EMPTY_PATH).into(r)
+	p.close(from)
+	p.nregs-- // from is free again
+	return r
+}
+
 // setattr changes the flags of every mount of a detached tree.
 func (p *program) setattr(what string, tree reg, set uint64) {
 	a := &attr{Attr_set: set}
@@ -222,7 +237,7 @@ func (p *program) cloneSources(plan *Plan) map[string]reg {
 	for _, s := range plan.Steps {
 		switch s.Kind {
 		case Root, Bind, Show:
-			trees[s.Path] = p.clone(s.Path)
+			trees[s.Path] = p.source(s.Path)
 		case Dev:
 			for _, d := range devNodes {
 				trees["/dev/"+d] = p.clone("/dev/" + d)

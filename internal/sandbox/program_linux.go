@@ -33,12 +33,12 @@ type program struct {
 }
 
 const (
-	maxRegs = 250
-	noReg   = reg(255)
+	maxRegs = 2000 // one for each writable folder, and room
+	noReg   = reg(65535)
 )
 
 // reg names a register of a program.
-type reg uint8
+type reg uint16
 
 // step is one system call.
 type step struct {

@@ -261,7 +261,10 @@ func (r *running) supervise() (int, error) {
 			r.lap("command ran")
 			return exitStatus(unix.WaitStatus(m.value)), nil
 		case 0:
-			return 128 + int(unix.SIGKILL), errors.New("the sandbox was killed")
+			if err := r.opt.Watch.failure(); err != nil {
+				return 1, fmt.Errorf("%w: what appears could not be hidden any more: %w", ErrEnded, err)
+			}
+			return 128 + int(unix.SIGKILL), fmt.Errorf("%w: something killed it", ErrEnded)
 		default:
 			return 1, r.failure(m)
 		}

@@ -28,8 +28,8 @@ type Watch struct {
 	Rescan func(path string, onDir func(dir string)) ([]Step, error)
 	// Appeared, when set, is told of every new name.
 	Appeared func(path string, dir bool)
-	// Log is told of what was done, and of what went wrong.
-	Log func(format string, a ...any)
+	// Log is told of what was done; Warn of what the user must know.
+	Log, Warn func(format string, a ...any)
 
 	fd      int
 	stopped [2]int // a pipe that ends the watcher
@@ -37,6 +37,7 @@ type Watch struct {
 	mu      sync.Mutex
 	dirs    map[int32]string // by watch descriptor
 	added   map[string]bool  // during one look around, each folder once
+	failed  error            // why it ended the sandbox
 	full    bool             // no more watches: look again from time to time
 	mntns   int
 	plan    *Plan
@@ -66,7 +67,7 @@ func (w *Watch) start(r *running) error {
 	if w.fd, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
 		// The user's limit on watchers, which another sandbox may have used up.
 		w.fd, w.full = -1, true
-		w.Log("cannot watch folders (%v): new files are looked for every %v", err, rescanPause)
+		w.Warn("cannot watch folders (%v): new files are looked for every %v", err, rescanPause)
 	}
 	if err := unix.Pipe2(w.stopped[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("watch for new files: %w", err)
@@ -96,7 +97,9 @@ func (w *Watch) stop() {
 func (w *Watch) run(r *running) {
 	defer close(w.done)
 	if err := w.loop(); err != nil {
-		w.Log("the watcher for new files failed, the sandbox is ended: %v", err)
+		w.mu.Lock()
+		w.failed = err
+		w.mu.Unlock()
 		r.kill()
 	}
 }
@@ -167,6 +170,16 @@ func (w *Watch) wait(limit time.Duration) (bool, error) {
 	}
 }
 
+// failure is why the watcher ended the sandbox, nil when it did not.
+func (w *Watch) failure() error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
 func (w *Watch) isFull() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -195,7 +208,7 @@ func (w *Watch) add(dir string) {
 		// gone, or nothing that the payload could read either
 	case !w.full:
 		w.full = true
-		w.Log("cannot watch every folder (%v): new files are looked for every %v; raise fs.inotify.max_user_watches", err, rescanPause)
+		w.Warn("cannot watch every folder (%v): new files are looked for every %v; raise fs.inotify.max_user_watches", err, rescanPause)
 	}
 }
 
