@@ -1,0 +1,30 @@
+package gate
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// An Event is something that the gate refused, or could not do, and why.
+type Event struct {
+	Kind   string         // where it was noticed: "dns", "connect", "tls", "http" or "udp"
+	Name   string         // the name in question, "" when there is none
+	Addr   netip.AddrPort // the address and port; with a Name, only the port may be known
+	Reason string         // for a user, in few words
+}
+
+// Subject is what the event is about, in the form that a rule has: "evil.com",
+// "evil.com:443" or "203.0.113.9:443".
+func (e Event) Subject() string {
+	switch port := e.Addr.Port(); {
+	case e.Name != "" && port != 0:
+		return e.Name + ":" + strconv.Itoa(int(port))
+	case e.Name != "":
+		return e.Name
+	case e.Addr.Addr().IsValid() && port == 0:
+		return e.Addr.Addr().String()
+	case e.Addr.Addr().IsValid():
+		return e.Addr.String()
+	}
+	return e.Kind
+}
