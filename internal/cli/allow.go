@@ -62,8 +62,9 @@ func newAllowNet(f *ruleFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "net host...",
 		Short: "Add a host to allow_net",
-		Long: `Add hosts to allow_net: host, *.host, host:port, an IP address, a CIDR, or
-localhost:port for a service on this machine.`,
+		Long: `Add hosts to allow_net: host, *.host (every name below it, not itself),
+host:port, an IP address, a CIDR, or localhost:port for a service on this
+machine. Without a port every port is meant.`,
 		Example: `  aigate allow net registry.npmjs.org
   aigate allow net '*.example.com' localhost:11434`,
 		Args: needArgs("host"),
@@ -140,6 +141,9 @@ func (f *ruleFlags) allowNet(hosts []string) error {
 	before, err := config.Load(e.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if before != nil {
+		hosts = asWritten(before.AllowNet, hosts)
 	}
 	added, err := e.add(hosts)
 	if err != nil {

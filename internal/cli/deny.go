@@ -68,7 +68,9 @@ func newDenyNet(f *ruleFlags) *cobra.Command {
 list; without any, nothing can be reached. A host given without --except is
 taken out of the list.
 
-A host is host, *.host, host:port, an IP address, a CIDR, or localhost:port.`,
+A host is host, *.host (every name below it, not itself), host:port, an IP
+address, a CIDR, or localhost:port for a service on this machine. Without a port
+every port is meant.`,
 		Example: `  aigate deny net --except api.anthropic.com --except api.openai.com
   aigate deny net                          no network at all
   aigate deny net api.github.com           this host no longer`,
@@ -115,6 +117,9 @@ func (f *ruleFlags) denyNet(hosts []string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if before != nil {
+		hosts = asWritten(before.AllowNet, hosts)
+	}
 	if err := e.set(hosts); err != nil {
 		return err
 	}
@@ -131,6 +136,24 @@ func (f *ruleFlags) denyNet(hosts []string) error {
 	return nil
 }
 
+// asWritten gives hosts the form in which they stand among entries, which the user may have typed.
+func asWritten(entries, hosts []string) []string {
+	forms := normal("allow_net", entries)
+	var out []string
+	for _, h := range hosts {
+		found := false
+		for i, form := range forms {
+			if form == h {
+				out, found = append(out, entries[i]), true
+			}
+		}
+		if !found {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
 // denyHosts takes hosts out of allow_net.
 func (f *ruleFlags) denyHosts(hosts []string) error {
 	e, err := f.edit("allow_net")
@@ -144,6 +167,7 @@ func (f *ruleFlags) denyHosts(hosts []string) error {
 	if before.AllowNet == nil {
 		return errors.New("allow_net is not set there, so no list to take a host from; `aigate deny net --except host` makes one")
 	}
+	hosts = asWritten(before.AllowNet, hosts)
 	removed, err := e.remove(hosts)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/spf13/cobra"
 )
 
@@ -110,7 +111,9 @@ func rest(values, some []string) (out []string) {
 	return out
 }
 
-// normal writes a rule the way the file holds it: single blanks in commands, hosts in lower case.
+// normal writes a rule the way the file holds it: single blanks in commands, hosts in the form that
+// they are compared in, which also shows letters of other scripts for what they are. What is no rule
+// stays as it is, for the error about it.
 func normal(key string, values []string) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
@@ -118,7 +121,9 @@ func normal(key string, values []string) []string {
 		case "deny_exec":
 			v = strings.Join(strings.Fields(v), " ")
 		case "allow_net":
-			v = strings.ToLower(strings.TrimSpace(v))
+			if rule, err := gate.ParseRule(strings.TrimSpace(v)); err == nil {
+				v = rule.String()
+			}
 		}
 		out[i] = v
 	}

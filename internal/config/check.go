@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"regexp/syntax"
 	"strconv"
 	"strings"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/match"
 )
 
@@ -120,110 +120,11 @@ func checkEnv(s string) *problem {
 	return nil
 }
 
-// checkNet takes host, *.host, an IP address, each with :port or not, or a CIDR. The gate knows the
-// details; this catches what cannot be meant.
+// checkNet asks the gate, whose language it is.
 func checkNet(s string) *problem {
-	switch {
-	case s == "":
-		return wrong(`write a host such as "api.github.com"`, "the host is empty")
-	case strings.Contains(s, "://"):
-		return wrong("write "+quote(hostOfURL(s)), "%q is a URL, allow_net takes hosts", s)
-	case strings.ContainsAny(s, " \t"):
-		return wrong("write one host an entry", "%q has a blank in it", s)
-	case strings.HasPrefix(s, "!"):
-		return wrong("to take a host back remove its entry", "allow_net takes nothing back, %q begins with !", s)
-	case s == "*":
-		return wrong("for the host's whole network remove the key allow_net", "%q would allow every host", s)
-	case strings.Contains(s, "/"):
-		return checkCIDR(s)
-	}
-	if _, err := netip.ParseAddr(s); err == nil {
-		return nil
-	}
-	host, port, hasPort := splitPort(s)
-	if hasPort {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || port[0] == '0' || port[0] == '+' {
-			return wrong("write a port from 1 to 65535, or none for any", "bad port %q in %q", port, s)
-		}
-	}
-	if strings.HasPrefix(host, "[") {
-		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil || !a.Is6() || !strings.HasSuffix(host, "]") {
-			return wrong(`write "[2001:db8::1]:443"`, "%q is no IPv6 address", host)
-		}
-		return nil
-	}
-	if host == "localhost" && !hasPort {
-		return wrong(`name the port of the service, such as "localhost:11434"`, "localhost is the whole of this machine")
-	}
-	return checkHost(s, host)
-}
-
-func splitPort(s string) (host, port string, ok bool) {
-	if at := strings.LastIndexByte(s, ':'); at >= 0 && at > strings.LastIndexByte(s, ']') {
-		return s[:at], s[at+1:], true
-	}
-	return s, "", false
-}
-
-func hostOfURL(s string) string {
-	_, rest, _ := strings.Cut(s, "://")
-	rest, _, _ = strings.Cut(rest, "/")
-	return rest[strings.LastIndexByte(rest, '@')+1:]
-}
-
-func checkCIDR(s string) *problem {
-	prefix, err := netip.ParsePrefix(s)
-	if err == nil && prefix != prefix.Masked() {
-		return wrong("write "+quote(prefix.Masked().String()), "%q has bits behind its prefix", s)
-	}
-	if err == nil {
-		return nil
-	}
-	if host, _, _ := strings.Cut(s, "/"); checkNet(host) == nil {
-		if _, err := netip.ParseAddr(host); err != nil {
-			return wrong("write "+quote(host), "%q has a path, allow_net judges hosts and ports alone", s)
-		}
-	}
-	return wrong(`write a network such as "10.1.0.0/16"`, "%q is no network in CIDR notation", s)
-}
-
-func checkHost(s, host string) *problem {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return nil
-	}
-	name := strings.TrimPrefix(host, "*.")
-	if strings.Contains(name, "*") {
-		return wrong(`write "*.example.com" for every name below example.com`, "the * of %q can only stand for the first label", s)
-	}
-	if len(name) > 253 {
-		return wrong("", "the name %q is longer than a host name can be", s)
-	}
-	labels := strings.Split(name, ".")
-	for _, label := range labels {
-		if p := checkLabel(s, label); p != nil {
-			return p
-		}
-	}
-	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
-		return wrong("an address has four numbers from 0 to 255", "%q is neither a host name nor an IP address", s)
-	}
-	return nil
-}
-
-func checkLabel(s, label string) *problem {
-	if label == "" {
-		return wrong("write the name without a dot at its ends", "the host %q has an empty label", s)
-	}
-	if len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-		return wrong("", "%q is no host name: bad label %q", s, label)
-	}
-	for _, c := range label {
-		switch {
-		case c >= 0x80:
-			return wrong("write the name in its xn-- form", "the host %q has letters outside ASCII", s)
-		case c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z'):
-			return wrong(`write host, *.host, host:port, an IP address or a CIDR`, "%q is no host name: it has %q in it", s, c)
-		}
+	var bad *gate.RuleError
+	if _, err := gate.ParseRule(s); errors.As(err, &bad) {
+		return &problem{bad.Problem, bad.Hint}
 	}
 	return nil
 }

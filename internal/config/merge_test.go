@@ -71,6 +71,9 @@ func TestLoosens(t *testing.T) {
 	for _, tt := range []struct{ name, global, project, want string }{
 		{"nothing", "", "deny_read: [a]\ndeny_exec: [b]\nmask_stdout: {presets: [openai]}\nallow_write: ['!~/.npm/']\nallow_net: []", ""},
 		{"a host beside a list", "allow_net: [a.com]", "allow_net: [b.com]", "allow_net: lets the network reach b.com"},
+		{"hosts of other kinds", "allow_net: []", "allow_net: ['*.b.com:443', 'localhost:80', 10.0.0.0/8, B.com., 'аpple.com']",
+			"allow_net: lets the network reach every host below b.com (*.b.com:443)|allow_net: lets the network reach port 80 of your machine itself|" +
+				"allow_net: lets the network reach 10.0.0.0/8|allow_net: lets the network reach b.com|allow_net: lets the network reach xn--pple-43d.com"},
 		{"a host that is allowed", "allow_net: [a.com]", "allow_net: [a.com]", ""},
 		{"hosts that narrow", "", "allow_net: [a.com]", ""},
 		{"taking back", "", "deny_read: [a, '!.env']\ndeny_write: ['!.git/config']\ndeny_env: ['!GH_TOKEN']",

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/AxeForging/aigate/internal/gate"
 )
 
 // Loosens says, a sentence each, what a project's file may take away from the protection, whatever
@@ -22,7 +24,7 @@ func LoosensBeyond(global, project *Config) []string {
 
 	for _, host := range project.AllowNet {
 		if !slices.Contains(kept.AllowNet, host) {
-			say("allow_net: lets the network reach %s", host)
+			say("allow_net: %s", reach(host))
 		}
 	}
 	for _, l := range []struct {
@@ -56,6 +58,21 @@ func LoosensBeyond(global, project *Config) []string {
 		say("network: chooses %s", project.Network)
 	}
 	return out
+}
+
+// reach says what an entry of allow_net opens. A name stands there as it is looked up, so that one
+// of foreign letters that look like others cannot pass for what it looks like.
+func reach(entry string) string {
+	rule, err := gate.ParseRule(entry)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("lets the network reach %q", entry)
+	case rule.Localhost:
+		return fmt.Sprintf("lets the network reach port %d of your machine itself", rule.Port)
+	case rule.Wildcard:
+		return fmt.Sprintf("lets the network reach every host below %s (%s)", rule.Name, rule)
+	}
+	return "lets the network reach " + rule.String()
 }
 
 // Tightening is the part of a project's file that needs nobody's approval: the file without what

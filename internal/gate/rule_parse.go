@@ -71,7 +71,7 @@ func unmeant(text string) error {
 	case len(text) > 4*maxName:
 		return bad("", "the entry is longer than a host name can be")
 	case strings.Contains(text, "://"):
-		return bad(write(hostOfURL(text)), "%q is a URL, allow_net takes hosts", text)
+		return bad(instead(text), "%q is a URL, allow_net takes hosts", text)
 	case strings.TrimSpace(text) != text:
 		return bad(write(strings.TrimSpace(text)), "%q begins or ends with a blank", text)
 	case strings.ContainsAny(text, " \t\r\n,;"):
@@ -81,9 +81,23 @@ func unmeant(text string) error {
 	case strings.HasPrefix(text, "*") && strings.Trim(text, "*.:0123456789") == "":
 		return bad("for the host's whole network remove the key allow_net", "%q would allow every host", text)
 	case strings.HasPrefix(text, "//"), strings.Contains(text, "@"):
-		return bad(write(hostOfURL("x://"+strings.TrimLeft(text, "/"))), "%q is no host name", text)
+		return bad(instead("x://"+strings.TrimLeft(text, "/")), "%q is no host name", text)
 	}
 	return nil
+}
+
+// instead is the hint to write what a URL names, where that can stand as a rule.
+func instead(url string) string {
+	host := hostOfURL(url)
+	if _, err := ParseRule(host); err == nil {
+		return write(host)
+	}
+	for scheme, port := range map[string]string{"http:": ":80", "https:": ":443"} {
+		if _, err := ParseRule(host + port); err == nil && strings.HasPrefix(url, scheme) {
+			return write(host + port) // localhost needs one
+		}
+	}
+	return forms
 }
 
 // hostOfURL gives host or host:port of a URL, or of what git and ssh take for one.
