@@ -11,6 +11,7 @@ type Event struct {
 	Name   string         // the name in question, "" when there is none
 	Addr   netip.AddrPort // the address and port; with a Name, only the port may be known
 	Reason string         // for a user, in few words
+	Failed bool           // not refused: a rule allows it, but it could not be done
 }
 
 // Subject is what the event is about, in the form that a rule has: "evil.com",

@@ -8,16 +8,20 @@ import (
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
 
-// environment takes out what deny_env names and adds what tells a program that
-// it is in a sandbox.
+// environment takes out what deny_env names and, where the gate is the network, what leads to a
+// proxy, unless deny_env keeps it by name. It adds what tells a program that it is in a sandbox.
 func (p *Policy) environment() {
 	rules := newEnvRules(p.config.DenyEnv)
 	for _, e := range p.host.Env {
 		name, _, _ := strings.Cut(e, "=")
-		if name == "AIGATE" || name == "AIGATE_POLICY" || name == "AIGATE_ENGINE" {
+		if name == "AIGATE" || name == "AIGATE_POLICY" || name == "AIGATE_ENGINE" || name == "AIGATE_GATE" {
 			continue
 		}
-		if rules.denied(name) {
+		denied, named := rules.judge(name)
+		if !named {
+			denied = p.Network.Gated() && proxyVariable(name)
+		}
+		if denied {
 			p.Removed = append(p.Removed, name)
 			continue
 		}
@@ -48,8 +52,8 @@ func newEnvRules(rules []string) *envRules {
 	return r
 }
 
-// denied: the last rule that matches decides.
-func (r *envRules) denied(name string) bool {
+// judge: the last rule that matches decides. named is false where none does.
+func (r *envRules) judge(name string) (denied, named bool) {
 	last, ok := r.literal[strings.ToUpper(name)]
 	if !ok {
 		last = -1
@@ -61,5 +65,8 @@ func (r *envRules) denied(name string) bool {
 			break
 		}
 	}
-	return last >= 0 && !strings.HasPrefix(r.rules[last], "!")
+	if last < 0 {
+		return false, false
+	}
+	return !strings.HasPrefix(r.rules[last], "!"), true
 }

@@ -93,12 +93,6 @@ type Scratch struct {
 	Mode uint32 `json:"mode"`
 }
 
-// Network is what allow_net comes to.
-type Network struct {
-	Host  bool     `json:"host"`  // the host's own network
-	Allow []string `json:"allow"` // else only these
-}
-
 // FindProject gives the nearest folder at or above dir that holds
 // .aigate.yaml or .git, but not one above home; without one, dir itself.
 func FindProject(dir, home string) string {
@@ -267,12 +261,5 @@ func (p *Policy) visible(path string) bool {
 
 // Banner is the one line that a run prints.
 func (p *Policy) Banner() string {
-	net := "host network, unrestricted"
-	switch {
-	case !p.Network.Host && len(p.Network.Allow) == 0:
-		net = "no network"
-	case !p.Network.Host:
-		net = fmt.Sprintf("no network yet (%d allow_net rules wait for the gate)", len(p.Network.Allow))
-	}
-	return fmt.Sprintf("sandbox active: %d paths hidden, %d commands blocked, %s", len(p.Hidden), len(p.config.DenyExec), net)
+	return fmt.Sprintf("sandbox active: %d paths hidden, %d commands blocked, %s", len(p.Hidden), len(p.config.DenyExec), p.Network)
 }

@@ -27,7 +27,9 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
-	p.network()
+	if err := p.network(); err != nil {
+		return nil, err
+	}
 	p.environment()
 	p.private()
 	if err := p.writable(walk("allow_write", c.AllowWrite, h, match.Options{})); err != nil {
@@ -132,10 +134,6 @@ func ruleError(key string, err error) error {
 		return fmt.Errorf("%s: %q: %s", key, pe.Pattern, pe.Reason)
 	}
 	return fmt.Errorf("%s: %w", key, err)
-}
-
-func (p *Policy) network() {
-	p.Network = Network{Host: p.config.AllowNet == nil, Allow: p.config.AllowNet}
 }
 
 // private lists the folders that are empty and in memory inside.

@@ -33,13 +33,8 @@ func (p *Policy) Text() string {
 	for _, r := range p.config.DenyExec {
 		line("  %s", r)
 	}
-	switch {
-	case p.Network.Host:
-		line("Network: the host's, unrestricted.")
-	case len(p.Network.Allow) == 0:
-		line("Network: none but loopback.")
-	default:
-		line("Network: none but loopback. (allowed later: %s)", strings.Join(p.Network.Allow, " "))
+	for _, l := range p.Network.text() {
+		line("%s", l)
 	}
 	if len(p.Removed) > 0 {
 		line("Removed from the environment: %s", strings.Join(p.Removed, " "))
