@@ -156,6 +156,13 @@ func (c *console) never(text string) {
 	}
 }
 
+// has says whether text was ever shown.
+func (c *console) has(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.shown.Bytes(), []byte(text))
+}
+
 var doNumber int
 
 // do has the shell run a line to its end, and returns what it printed.

@@ -96,10 +96,12 @@ func TestKillStopped(t *testing.T) {
 	c.expect("Stopped")
 	c.line("kill %1")
 	c.expect("caught")
-	aigate, _ := c.pids()
-	eventually(t, "end of aigate", func() bool { return !alive(aigate) })
-	c.send("jobs\n")
-	c.expect("Exit 7")
+	// The shell hears of an end only when the last thread has gone, later than /proc calls the process a zombie.
+	eventually(t, "Exit 7 on the screen", func() bool {
+		c.send("jobs\n")
+		time.Sleep(20 * time.Millisecond)
+		return c.has("Exit 7")
+	})
 }
 
 // A job in the background that asks for nothing is not disturbed, and has modes of its own.
