@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/AxeForging/aigate/internal/term"
@@ -100,6 +101,10 @@ func (f *runFlags) run(args []string) error {
 	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say)}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
+	}
+	if plan.Gate != nil {
+		opt.Gate = gate.New(pol.Network.Rules, host.Env, nil)
+		defer opt.Gate.Close()
 	}
 	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
@@ -66,6 +67,8 @@ type Policy struct {
 	Struck    []string    `json:"struck"`    // removed at once when they appear
 	Blocked   []Entry     `json:"blocked"`   // programs; Rule is the denied name
 	Network   Network     `json:"network"`
+	Front     *gate.Front `json:"front,omitempty"` // how Network is done, nil where there is nothing to reach
+	Texts     []Text      `json:"texts,omitempty"` // files that read differently inside
 	Env       []string    `json:"-"`
 	Removed   []string    `json:"removed_env"` // names taken out of the environment
 	Warnings  []string    `json:"warnings"`
@@ -91,6 +94,13 @@ type Policy struct {
 type Scratch struct {
 	Path string `json:"path"`
 	Mode uint32 `json:"mode"`
+}
+
+// Text is a file that reads as something else.
+type Text struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+	Rule string `json:"rule"`
 }
 
 // FindProject gives the nearest folder at or above dir that holds
@@ -128,6 +138,7 @@ func (p *Policy) Plan() *sandbox.Plan {
 	b := planner{plan: &sandbox.Plan{
 		Dir:        p.Dir,
 		OwnNet:     !p.Network.Host,
+		Gate:       p.Front,
 		RootUser:   p.host.UID == 0,
 		PolicyText: p.Text(),
 	}, pinned: map[string]bool{}}
@@ -143,6 +154,9 @@ func (p *Policy) Plan() *sandbox.Plan {
 	}
 	b.binds(p)
 	b.protect(p)
+	for _, t := range p.Texts {
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Text, Path: t.Path, Why: t.Rule, Text: t.Text})
+	}
 	for _, e := range p.Hidden {
 		if e.Dir {
 			b.add(sandbox.Hide, e.Path, e.Rule)

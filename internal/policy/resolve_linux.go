@@ -36,6 +36,9 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 		return nil, err
 	}
 	p.shown()
+	if err := p.gateway(); err != nil {
+		return nil, err
+	}
 	if err := p.hidden(deny); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type inward struct {
 	foreground bool
 	scope      bool // Landlock scopes are there
 	inner      bool // this is a sandbox in another aigate's
+	bare       bare
 	dir        string
 	cmd        Command
 }
@@ -101,7 +102,7 @@ func (r *running) inward(sock int) inward {
 	return inward{
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
-		inner: inAigate(), dir: r.plan.Dir, cmd: r.cmd,
+		inner: inAigate(), bare: r.plan.bare(), dir: r.plan.Dir, cmd: r.cmd,
 	}
 }
 
@@ -209,6 +210,7 @@ func (in *inner) earlySetup(r *running) {
 	if r.plan.OwnNet {
 		p.loopback()
 	}
+	in.handOutNetwork(p, r.plan.bare())
 	in.waitGo(p)
 }
 

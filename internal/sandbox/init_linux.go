@@ -12,7 +12,7 @@ import (
 // a forked image of the supervisor (native) or a fresh aigate (bwrap); either
 // way it runs the same programs and the same loop, in raw system calls:
 //
-//	early    namespaces, id maps, loopback    → waits for the rest of the list
+//	early    namespaces, id maps, loopback    → hands sockets out, waits for the rest of the list
 //	setup    mounts                           → tells "ready", hands descriptors out
 //	secure   waits for "go", gives up rights
 //	payload  in a forked child, ends in execve
@@ -23,6 +23,7 @@ import (
 // Messages on the socket between PID 1 and the supervisor (SOCK_SEQPACKET).
 // The first byte says what it is.
 const (
+	msgNetwork = 'N' // from PID 1, with descriptors: its network namespace and sockets there
 	msgReady   = 'R' // from PID 1, with descriptors: the plan is in place
 	msgGo      = 'G' // to PID 1: everything else is, too
 	msgPayload = 'P' // from the payload, just before execve, with the seccomp listener; its pid is in the credentials

@@ -15,49 +15,59 @@ import (
 // join forks a child into the sandbox's mount namespace and has it run what
 // add appends.
 func join(mntns int, plan *Plan, add func(p *program)) error {
-	user, err := unix.IoctlRetInt(mntns, unix.NS_GET_USERNS)
+	_, err := helper(mntns, func(in *inner) {
+		p := &in.setup
+		p.stepwise = noOpenat2()
+		p.forCaller(plan)
+		p.call("join the sandbox's mounts", unix.SYS_SETNS, mntns, unix.CLONE_NEWNS)
+		p.call("umask", unix.SYS_UMASK, 0)
+		add(p)
+	})
+	return err
+}
+
+// helper forks a child into the user namespace that owns ns, and has it run what
+// add puts into its setup. It gives the child's message, if there is one.
+func helper(ns int, add func(in *inner)) (m message, err error) {
+	user, err := unix.IoctlRetInt(ns, unix.NS_GET_USERNS)
 	if err != nil {
-		return fmt.Errorf("find the owner of the sandbox's mounts: %w", err)
+		return m, fmt.Errorf("find the owner of the sandbox's namespaces: %w", err)
 	}
 	defer unix.Close(user)
 	ours, theirs, err := sockets()
 	if err != nil {
-		return err
+		return m, err
 	}
 	defer unix.Close(ours)
 	in, err := newInner(theirs)
 	if err != nil {
 		unix.Close(theirs)
-		return err
+		return m, err
 	}
 	defer in.setup.mem.free()
 	in.only = true
 	p := &in.setup
-	p.stepwise = noOpenat2()
-	p.forCaller(plan)
 	p.call("tie the helper to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	p.call("join the sandbox's user namespace", unix.SYS_SETNS, user, unix.CLONE_NEWUSER)
-	p.call("join the sandbox's mounts", unix.SYS_SETNS, mntns, unix.CLONE_NEWNS)
-	p.call("umask", unix.SYS_UMASK, 0)
-	add(p)
+	add(in)
 	pid, pidfd, err := in.fork(0)
 	unix.Close(theirs)
 	if err != nil {
-		return fmt.Errorf("fork: %w", err)
+		return m, fmt.Errorf("fork: %w", err)
 	}
 	defer unix.Close(pidfd)
-	m, err := receive(ours)
+	m, err = receive(ours)
 	status := waitFor(pid)
 	if err != nil {
-		return err
+		return m, err
 	}
 	if m.kind == msgFailed {
-		return (&running{}).failure(m)
+		return m, (&running{}).failure(m)
 	}
 	if !status.Exited() || status.ExitStatus() != 0 {
-		return fmt.Errorf("the helper in the sandbox ended with %v", status)
+		return m, fmt.Errorf("the helper in the sandbox ended with %v", status)
 	}
-	return nil
+	return m, nil
 }
 
 // finishFromOutside adds to a sandbox of bwrap's what bwrap was not asked for.

@@ -160,6 +160,8 @@ func (p *program) late(s Step) {
 		case DirView:
 			p.cover(s.Path, kitVoid)
 		}
+	case Text:
+		p.cover(s.Path, textFile(s))
 	case Mask:
 		p.cover(s.Path, kitEmpty)
 	case Hide:
@@ -357,12 +359,18 @@ type kitFile struct {
 }
 
 func kitFiles(plan *Plan) []kitFile {
-	return []kitFile{
+	files := []kitFile{
 		{kitEmpty, "", 0o444},
 		{kitJSON, "{}\n", 0o444},
 		{kitStub, stubText, 0o555},
 		{PolicyFile, plan.PolicyText, 0o444},
 	}
+	for _, s := range plan.Steps {
+		if s.Kind == Text {
+			files = append(files, kitFile{textFile(s), s.Text, 0o444})
+		}
+	}
+	return files
 }
 
 // kit makes the folder in the stage and shows it, read-only, at its place.

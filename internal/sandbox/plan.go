@@ -17,7 +17,10 @@ package sandbox
 
 import (
 	"fmt"
+	"path"
 	"strings"
+
+	"github.com/AxeForging/aigate/internal/gate"
 )
 
 // Kind is what a step of a Plan does to its path.
@@ -35,12 +38,13 @@ const (
 	Show                // the host's directory or file, read-only, in a place that Scratch emptied
 	Pin                 // a directory bound onto itself: it cannot be renamed or removed
 	Protect             // bound onto itself read-only
+	Text                // a file (or symlink) that reads as Step.Text
 	Mask                // a file (or symlink) that reads as empty
 	Hide                // a directory that lists as empty
 	Block               // a program replaced by the stub that says "blocked"
 )
 
-var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "make", "bind", "show", "pin", "protect", "mask", "hide", "block"}
+var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "make", "bind", "show", "pin", "protect", "text", "mask", "hide", "block"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -54,7 +58,7 @@ type Step struct {
 	Why  string      `json:"why,omitempty"`  // the rule it comes from
 	Mode uint32      `json:"mode,omitempty"` // Scratch: permission bits
 	View Placeholder `json:"view,omitempty"` // Protect of a placeholder: what the payload sees there
-	Text string      `json:"text,omitempty"` // with TextView
+	Text string      `json:"text,omitempty"` // with TextView, or of a Text step
 }
 
 // Placeholder says what stands at a protected path that did not exist.
@@ -77,6 +81,10 @@ type Plan struct {
 	Dir   string `json:"dir"` // where the payload starts
 	// OwnNet gives a network namespace with loopback alone.
 	OwnNet bool `json:"own_net"`
+	// Gate is the way out of that namespace, nil for none.
+	Gate *gate.Front `json:"gate,omitempty"`
+	// Publish are servers inside that the caller's machine can reach.
+	Publish []gate.Port `json:"publish,omitempty"`
 	// RootUser: uid 0 inside is uid 0 outside, so files of /proc and /sys that
 	// the kernel guards by uid alone need a mount over them.
 	RootUser bool `json:"root_user"`
@@ -98,8 +106,13 @@ func (p *Plan) String() string {
 		b.WriteByte('\n')
 	}
 	net := "the host's"
-	if p.OwnNet {
+	if p.Gate != nil {
+		net = p.Gate.String()
+	} else if p.OwnNet {
 		net = "own namespace, loopback alone"
+	}
+	for _, port := range p.Publish {
+		net += ", " + port.String()
 	}
 	fmt.Fprintf(&b, "%-8s %s\n%-8s %s\n", "network", net, "chdir", quote(p.Dir))
 	return b.String()
@@ -137,3 +150,8 @@ const (
 	ModeFile = 0o100000
 	ModeDir  = 0o040000
 )
+
+// textFile is the kit's file for a Text step: "/etc/hosts" is etc-hosts there.
+func textFile(s Step) string {
+	return path.Join(KitDir, strings.ReplaceAll(strings.Trim(s.Path, "/"), "/", "-"))
+}

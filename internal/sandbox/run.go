@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/term"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	// Ready, when set, is called when everything is in place, just before the
 	// command starts.
 	Ready func()
+	// Gate is the network of a plan that has one.
+	Gate *gate.Gate
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }

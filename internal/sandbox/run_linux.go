@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ import (
 // thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
 func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
 	runtime.LockOSThread()
-	r := &running{plan: plan, cmd: cmd, opt: opt, clock: time.Now(), master: -1, mntns: -1, pidfd: -1}
+	r := &running{plan: plan, cmd: cmd, opt: opt, clock: time.Now(), master: -1, mntns: -1, netns: -1, pidfd: -1}
 	defer r.end()
 	if opt.Engine == Native { // its child makes namespaces while we go on
 		if err := r.beginNative(); err != nil {
@@ -42,6 +43,9 @@ func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
 		err = fmt.Errorf("no engine %q on this system", opt.Engine)
 	}
 	if err != nil {
+		return 1, err
+	}
+	if err := r.network(); err != nil {
 		return 1, err
 	}
 	if err := r.connect(); err != nil {
@@ -65,7 +69,9 @@ type running struct {
 	pidfd   int           // of PID 1, or -1
 	master  int           // pty, or -1
 	mntns   int           // the sandbox's mount namespace
-	payload int           // host pid
+	netns   int           // its network namespace, where the plan needs it
+	front   *gate.Transparent
+	payload int // host pid
 	umounts *umounts
 	session *term.Session
 
@@ -94,6 +100,9 @@ func sockets() (ours, theirs int, err error) {
 	return sp[0], sp[1], nil
 }
 
+// mostDescriptors is how many one message may carry.
+const mostDescriptors = 100
+
 // message is one packet from the inside.
 type message struct {
 	kind  byte
@@ -106,7 +115,7 @@ type message struct {
 // receive reads the next message. io.EOF-like: kind 0 when PID 1 is gone.
 func receive(sock int) (m message, err error) {
 	var buf [256]byte
-	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*8))
+	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*mostDescriptors))
 	var n, oobn int
 	for {
 		n, oobn, _, _, err = unix.Recvmsg(sock, buf[:], oob, unix.MSG_CMSG_CLOEXEC)
@@ -285,6 +294,7 @@ func (r *running) end() {
 		r.wait()
 		r.lap("sandbox gone")
 	}
+	r.front.Close()
 	r.umounts.stop()
 	if r.session != nil {
 		r.session.Finish()

@@ -1,0 +1,72 @@
+package gate
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Front is what the transparent front end does inside: plain data, made from the
+// rules before anything is started.
+type Front struct {
+	Variant   Variant   `json:"variant"`
+	Forced    bool      `json:"forced,omitempty"` // no other variant will do
+	IPv6      bool      `json:"ipv6"`
+	Ports     []uint16  `json:"ports,omitempty"`     // listened on with ByPort
+	Localhost []uint16  `json:"localhost,omitempty"` // of 127.0.0.1 and ::1, which lead to the caller's machine
+	Addresses []Address `json:"addresses,omitempty"` // that rules name
+}
+
+// Address is a range that a rule names, and the port, 0 for any.
+type Address struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Port   uint16       `json:"port,omitempty"`
+}
+
+// Variant is how connections come to the gate.
+type Variant string
+
+// The variants. All ports are caught by TPROXY of nf_tables; where the kernel
+// has none, there is a listener for each port that a rule can mean.
+const (
+	AllPorts Variant = "tproxy"
+	ByPort   Variant = "ports"
+)
+
+func (f *Front) String() string {
+	if f == nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("own namespace, gate on ")
+	if f.Variant == ByPort {
+		fmt.Fprintf(&b, "ports %s", join(f.Ports))
+	} else {
+		b.WriteString("every port")
+	}
+	if len(f.Localhost) > 0 {
+		fmt.Fprintf(&b, ", localhost:%s of the host", join(f.Localhost))
+	}
+	if !f.IPv6 {
+		b.WriteString(", no IPv6")
+	}
+	return b.String()
+}
+
+func join(ports []uint16) string {
+	var out []string
+	for _, p := range ports {
+		out = append(out, fmt.Sprint(p))
+	}
+	return strings.Join(out, ",")
+}
+
+// Port is a server inside that programs outside can reach.
+type Port struct {
+	Outside uint16 `json:"outside"` // of 127.0.0.1 and ::1
+	Inside  uint16 `json:"inside"`
+}
+
+func (p Port) String() string {
+	return fmt.Sprintf("localhost:%d leads to port %d inside", p.Outside, p.Inside)
+}

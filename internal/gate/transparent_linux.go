@@ -1,0 +1,271 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sockets were made by the inner side, in the sandbox's network namespace, with
+// no right to do anything with them. Whose user started the sandbox owns that
+// namespace: routes, nf_tables rules and ports below 1024 are set through them
+// from outside. Serve takes the descriptors over.
+type Sockets struct {
+	Route     int // NETLINK_ROUTE
+	Netfilter int // NETLINK_NETFILTER, -1 with ByPort
+	TCP, UDP  int // AF_INET6 if Front.IPv6, non-blocking
+	// More makes n more like TCP.
+	More func(n int) ([]int, error)
+}
+
+// A Transparent is the gate's front end in one sandbox: whatever a program there
+// connects to, it reaches the gate.
+type Transparent struct {
+	// Front is what came of it: the variant that works, IPv6 if it does.
+	Front Front
+	// Refuses says that addresses no rule names are refused by the kernel.
+	Refuses bool
+
+	resolver  *Resolver
+	handle    func(client *net.TCPConn, to netip.AddrPort)
+	event     func(Event)
+	log       *os.File
+	udp       *net.UDPConn
+	listeners []*net.TCPListener
+	slots     chan struct{}
+	ended     sync.WaitGroup // the log's reader
+	closing   chan struct{}
+}
+
+// Serve makes the sandbox's network and begins to serve it. When it returns,
+// everything listens: no program was ever there before the gate.
+func (g *Gate) Serve(f *Front, s Sockets) (*Transparent, error) {
+	t := &Transparent{Front: *f, resolver: g.Resolver, handle: g.Handle, event: g.Event}
+	return t, t.start(s)
+}
+
+func (t *Transparent) start(s Sockets) (err error) {
+	t.closing = make(chan struct{})
+	ipv6 := t.Front.IPv6
+	if t.Front.IPv6, err = route(s.Route, ipv6); err != nil {
+		return err
+	}
+	t.resolver.IPv6 = t.Front.IPv6
+	if err := t.divert(s.Netfilter); err != nil {
+		return err
+	}
+	if err := t.listen(ipv6, s); err != nil {
+		return err
+	}
+	t.slots = make(chan struct{}, mostConnections())
+	go t.resolver.ServePacket(t.udp)
+	for _, l := range t.listeners {
+		go t.accept(l)
+	}
+	if t.Refuses {
+		t.ended.Add(1)
+		go t.readLog()
+	}
+	return nil
+}
+
+// divert puts the best table in place that this kernel takes.
+func (t *Transparent) divert(fd int) error {
+	if t.Front.Variant == ByPort {
+		return nil
+	}
+	failed, err := exchange(fd, listenLog())
+	if t.Refuses = err == nil && len(failed) == 0; t.Refuses {
+		err = apply(fd, table(&t.Front, true))
+	}
+	if !t.Refuses || errors.Is(err, errAbsent) {
+		t.Refuses = false
+		err = apply(fd, table(&t.Front, false))
+	}
+	if err != nil && !(errors.Is(err, errAbsent) && !t.Front.Forced) {
+		return fmt.Errorf("set nf_tables rules: %w", err)
+	}
+	if err != nil {
+		t.Front.Variant = ByPort
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return err
+	}
+	t.log = os.NewFile(uintptr(fd), "nf_tables") // stays open: the kernel may take 10 ms to close it after a change
+	return nil
+}
+
+// listen binds what the inner side made.
+func (t *Transparent) listen(ipv6 bool, s Sockets) error {
+	ports := []uint16{listenPort}
+	if t.Front.Variant == ByPort {
+		ports = slices.Concat([]uint16{53}, t.Front.Ports, t.Front.Localhost)
+		slices.Sort(ports)
+		ports = slices.Compact(ports)
+	}
+	fds := []int{s.TCP}
+	if n := len(ports) - 1; n > 0 {
+		more, err := s.More(n)
+		if err != nil {
+			return err
+		}
+		fds = append(fds, more...)
+	}
+	if err := bind(s.UDP, ipv6, 53, false); err != nil {
+		return fmt.Errorf("listen on UDP port 53 of the sandbox: %w", err)
+	}
+	f := os.NewFile(uintptr(s.UDP), "udp")
+	c, err := net.FilePacketConn(f) // a copy
+	f.Close()
+	if err != nil {
+		return err
+	}
+	t.udp = c.(*net.UDPConn)
+	for i, port := range ports {
+		if err = bind(fds[i], ipv6, port, t.Front.Variant == AllPorts); err == nil {
+			err = unix.Listen(fds[i], 4096)
+		}
+		if err != nil {
+			return fmt.Errorf("listen on port %d of the sandbox: %w", port, err)
+		}
+		f := os.NewFile(uintptr(fds[i]), "tcp")
+		l, err := net.FileListener(f)
+		f.Close()
+		if err != nil {
+			return err
+		}
+		t.listeners = append(t.listeners, l.(*net.TCPListener))
+	}
+	return nil
+}
+
+// bind listens on a port of every address, of both families.
+func bind(fd int, ipv6 bool, port uint16, transparent bool) error {
+	if transparent {
+		// One bit for both families, ip(7).
+		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1); err != nil {
+			return fmt.Errorf("IP_TRANSPARENT: %w", err)
+		}
+	}
+	if !ipv6 {
+		return unix.Bind(fd, &unix.SockaddrInet4{Port: int(port)})
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+		return fmt.Errorf("IPV6_V6ONLY: %w", err)
+	}
+	return unix.Bind(fd, &unix.SockaddrInet6{Port: int(port)})
+}
+
+// mostConnections is how many are served at once. Each takes a descriptor here,
+// one to the server, and perhaps a pair of pipes each way; the rest wait in the
+// kernel's queue.
+func mostConnections() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 64
+	}
+	return int(min(max(l.Cur, 200)-100, 40_000) / 6)
+}
+
+// accept hands connections to the gate until the listener is closed.
+func (t *Transparent) accept(l *net.TCPListener) {
+	for {
+		select {
+		case t.slots <- struct{}{}:
+		case <-t.closing:
+			return
+		}
+		c, err := l.AcceptTCP()
+		if err != nil {
+			<-t.slots
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors or memory: the connection waits in the kernel.
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-t.closing:
+				return
+			}
+			continue
+		}
+		go t.serve(c)
+	}
+}
+
+func (t *Transparent) serve(c *net.TCPConn) {
+	defer func() { <-t.slots }()
+	// Not the listener's but the address that the program asked for.
+	to := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	if to.Port() == 53 {
+		t.resolver.ServeStream(c)
+		return
+	}
+	t.handle(c, to)
+}
+
+// readLog turns packets that the kernel refused into events.
+func (t *Transparent) readLog() {
+	defer t.ended.Done()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := t.log.Read(buf)
+		if errors.Is(err, unix.ENOBUFS) {
+			continue // more than could be told of
+		}
+		if err != nil {
+			break
+		}
+		t.report(buf[:n])
+	}
+	if c, err := t.log.SyscallConn(); err == nil {
+		c.Control(func(fd uintptr) { t.drain(int(fd), buf) })
+	}
+}
+
+// drain reports what was refused last, when the sandbox is gone.
+func (t *Transparent) drain(fd int, buf []byte) {
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		if err != nil && err != unix.ENOBUFS && err != unix.EINTR {
+			return
+		}
+		t.report(buf[:max(n, 0)])
+	}
+}
+
+func (t *Transparent) report(b []byte) {
+	for _, e := range logged(b) {
+		if t.event != nil {
+			t.event(e)
+		}
+	}
+}
+
+// Close stops listening and reports the last events. Connections are the gate's
+// to close.
+func (t *Transparent) Close() {
+	if t == nil {
+		return
+	}
+	close(t.closing)
+	for _, l := range t.listeners {
+		l.Close()
+	}
+	if t.udp != nil {
+		t.udp.Close()
+	}
+	if t.log != nil {
+		t.log.SetReadDeadline(time.Unix(1, 0))
+		t.ended.Wait()
+	}
+	// The netlink sockets close with the process: see divert.
+}
