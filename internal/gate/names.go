@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// Resolver4 and Resolver6 are the resolver's own addresses inside.
+// Resolver4 and Resolver6 are the sandbox's own addresses. What leads elsewhere
+// has one of them as its source, and the resolver can be asked there.
 var (
 	Resolver4 = netip.AddrFrom4([4]byte{198, 18, 0, 1})
 	Resolver6 = synthetic6(1)

@@ -60,6 +60,9 @@ func (r *Resolver) start() {
 		r.ctx, r.close = context.WithCancel(context.Background())
 		r.waiting = make(chan struct{}, maxWaiting)
 		r.streams = make(chan struct{}, maxStreams)
+		if r.Names == nil {
+			r.Names = NewNames()
+		}
 	})
 }
 
@@ -146,7 +149,7 @@ func (r *Resolver) allowed(q *query, name string, wait bool) (o outcome, later b
 	}
 	v4, v6, ok := r.Names.Addrs(name)
 	if !ok {
-		r.report(name, "too many names in one run: there is no address left for more")
+		r.fail(name, "too many names in one run: there is no address left for more")
 		return outcome{code: dnsmessage.RCodeServerFailure, extended: extendedOther, text: "aigate: too many names"}, false
 	}
 	// Also a name that has one family outside has both here: the dialer takes what there is.
@@ -196,7 +199,7 @@ func (r *Resolver) unknown(name string, err error) outcome {
 	var d *net.DNSError
 	known := errors.As(err, &d)
 	if known && d.IsNotFound {
-		r.report(name, "the host finds no such name")
+		r.fail(name, "the host finds no such name")
 		return outcome{code: dnsmessage.RCodeNameError}
 	}
 	reason := err.Error()
@@ -208,7 +211,7 @@ func (r *Resolver) unknown(name string, err error) outcome {
 	case known:
 		reason = d.Err
 	}
-	r.report(name, reason)
+	r.fail(name, reason)
 	return outcome{code: dnsmessage.RCodeServerFailure, extended: extendedUnreachable, text: "aigate: " + reason}
 }
 

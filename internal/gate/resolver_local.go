@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-var loopback4, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+var localhost4, localhost6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 
 // isLocalhost is RFC 6761, 6.3: these names never leave the machine.
 func isLocalhost(name string) bool {
@@ -31,9 +31,9 @@ func (r *Resolver) isOwnName(name string) bool {
 }
 
 func (r *Resolver) loopback() outcome {
-	o := outcome{addrs: []netip.Addr{loopback4}, ttl: ttl}
+	o := outcome{addrs: []netip.Addr{localhost4}, ttl: ttl}
 	if r.IPv6 {
-		o.addrs = append(o.addrs, loopback6)
+		o.addrs = append(o.addrs, localhost6)
 	}
 	return o
 }

@@ -85,6 +85,11 @@ func (r *Resolver) reportAs(name, other, subject, reason string) {
 	r.reports.pass(r.Event, Event{Kind: "dns", Name: subject, Reason: reason}, name, other)
 }
 
+// fail reports a name that a rule names, and that could not be answered all the same.
+func (r *Resolver) fail(name, reason string) {
+	r.reports.pass(r.Event, Event{Kind: "dns", Name: name, Reason: reason, Failed: true}, name)
+}
+
 func (r *Resolver) reportAddr(a netip.Addr, reason string) {
 	s := a.String()
 	r.reports.pass(r.Event, Event{Kind: "dns", Addr: netip.AddrPortFrom(a, 0), Reason: reason}, s, s)

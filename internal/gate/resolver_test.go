@@ -33,7 +33,11 @@ func (e *events) take() string {
 	defer e.mu.Unlock()
 	var s []string
 	for _, one := range e.all {
-		s = append(s, one.Subject()+": "+one.Reason)
+		failed := ""
+		if one.Failed {
+			failed = "failed: "
+		}
+		s = append(s, failed+one.Subject()+": "+one.Reason)
 	}
 	e.all = nil
 	return strings.Join(s, "; ")
@@ -424,8 +428,8 @@ func TestReal(t *testing.T) {
 		{"A api.example.com", "NOERROR A 203.0.113.7 A 203.0.113.8", ""},
 		{"AAAA api.example.com", "NOERROR AAAA 2001:db8::7", ""},
 		{"TXT api.example.com", empty, ""},
-		{"A none.pkg.example", no, "none.pkg.example: the host finds no such name"},
-		{"A x.pkg.example", "SERVFAIL", "x.pkg.example: the firewall does not take it"},
+		{"A none.pkg.example", no, "failed: none.pkg.example: the host finds no such name"},
+		{"A x.pkg.example", "SERVFAIL", "failed: x.pkg.example: the firewall does not take it"},
 		{"A evil.com", no, "evil.com: " + notAllowed},
 	} {
 		query := ask(t, test.ask)
@@ -456,7 +460,7 @@ func TestTableFull(t *testing.T) {
 			t.Errorf("%s: %q, want %q", question, got, want)
 		}
 	}
-	if got := e.take(); !strings.Contains(got, "too many names") || strings.Contains(got, ";") {
+	if got := e.take(); !strings.HasPrefix(got, "failed: new.pkg.example: too many names") || strings.Contains(got, ";") {
 		t.Errorf("event %q", got)
 	}
 }

@@ -8,13 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Resolver4 and Resolver6 are the sandbox's own addresses. What leads elsewhere
-// has one of them as its source, and the resolver can be asked there.
-var (
-	Resolver4 = netip.AddrFrom4([4]byte{198, 18, 0, 1})
-	Resolver6 = netip.AddrFrom16([16]byte{0xfd, 0x61, 0x69, 0x67, 0x61, 0x74, 0x65, 15: 1})
-)
-
 // loopbackIndex is lo's in every network namespace: it is the first device.
 const loopbackIndex = 1
 

@@ -7,15 +7,6 @@ import (
 
 // Until they are there: whoever brings one of these takes it out here.
 
-type Resolver struct {
-	Rules *Rules
-	IPv6  bool
-	Event func(Event)
-}
-
-func (r *Resolver) ServePacket(c *net.UDPConn) error { return nil }
-func (r *Resolver) ServeStream(c net.Conn)           { c.Close() }
-
 type Gate struct {
 	Rules    *Rules
 	Resolver *Resolver
@@ -23,7 +14,9 @@ type Gate struct {
 }
 
 func New(rules *Rules, env []string, event func(Event)) *Gate {
-	return &Gate{Rules: rules, Resolver: &Resolver{Rules: rules, Event: event}, Event: event}
+	names := NewNames()
+	r := &Resolver{Rules: rules, Names: names, Lookup: NewLookup(rules, names), Event: event}
+	return &Gate{Rules: rules, Resolver: r, Event: event}
 }
 
 func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) { client.SetLinger(0); client.Close() }
