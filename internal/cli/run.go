@@ -21,6 +21,8 @@ import (
 // runFlags are the flags of `aigate run`.
 type runFlags struct {
 	defaults, dryRun, json, quiet, verbose bool
+
+	publish []string
 }
 
 func newRunCommand() *cobra.Command {
@@ -37,6 +39,7 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
 		Example: `  aigate run -- claude
   aigate run -- aider --model claude-3
   aigate run -- npm test
+  aigate run --publish 3000 -- npm run dev   its server, on 127.0.0.1:3000 here
   aigate run --dry-run -- npm test      show what would be in place, run nothing
   aigate run --defaults -- ./untrusted  the built-in policy, no file needed`,
 		Args:                  cobra.ArbitraryArgs,
@@ -50,6 +53,8 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
 	c.Flags().BoolVar(&f.defaults, "defaults", false, "use the built-in policy and no file")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing")
 	c.Flags().BoolVar(&f.json, "json", false, "with --dry-run: print policy and plan as JSON")
+	c.Flags().StringArrayVar(&f.publish, "publish", nil, "let this machine reach a server inside: `PORT`, or 8080:3000 for port 3000 inside on port 8080 of 127.0.0.1 here; can be repeated")
+	c.RegisterFlagCompletionFunc("publish", cobra.NoFileCompletions)
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no banner")
 	return c
 }
@@ -80,6 +85,9 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	plan := pol.Plan()
+	if plan.Publish, err = f.published(plan); err != nil {
+		return err
+	}
 	if f.dryRun {
 		return f.print(pol, plan)
 	}
@@ -101,6 +109,12 @@ func (f *runFlags) run(args []string) error {
 	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say)}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
+	}
+	if len(plan.Publish) > 0 {
+		if opt.Publish, err = gate.Publish(plan.Publish); err != nil {
+			return err
+		}
+		defer opt.Publish.Close()
 	}
 	if plan.Gate != nil {
 		opt.Gate = gate.New(pol.Network.Rules, host.Env, nil)

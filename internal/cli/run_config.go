@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
@@ -55,4 +57,22 @@ func (f *runFlags) print(pol *policy.Policy, plan *sandbox.Plan) error {
 		Policy *policy.Policy `json:"policy"`
 		Plan   *sandbox.Plan  `json:"plan"`
 	}{pol, plan})
+}
+
+// published reads --publish.
+func (f *runFlags) published(plan *sandbox.Plan) (out []gate.Port, err error) {
+	for _, text := range f.publish {
+		port, err := gate.ParsePort(text)
+		if err != nil {
+			return nil, err
+		}
+		if plan.Gate != nil && slices.Contains(plan.Gate.Localhost, port.Inside) {
+			return nil, fmt.Errorf("--publish %s: inside, port %d of localhost is this machine's (allow_net: localhost:%d); let the server use another", text, port.Inside, port.Inside)
+		}
+		out = append(out, port)
+	}
+	if len(out) > 0 && !plan.OwnNet {
+		return nil, errors.New("--publish: there is no allow_net, so the command is in this machine's own network, where its servers can be reached as they are")
+	}
+	return out, nil
 }

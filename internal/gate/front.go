@@ -60,13 +60,3 @@ func join(ports []uint16) string {
 	}
 	return strings.Join(out, ",")
 }
-
-// Port is a server inside that programs outside can reach.
-type Port struct {
-	Outside uint16 `json:"outside"` // of 127.0.0.1 and ::1
-	Inside  uint16 `json:"inside"`
-}
-
-func (p Port) String() string {
-	return fmt.Sprintf("localhost:%d leads to port %d inside", p.Outside, p.Inside)
-}

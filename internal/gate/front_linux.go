@@ -9,7 +9,7 @@ import (
 // NewFront makes the front end's data from the rules, for this machine. forced
 // is the variant to take, "" for the best that works.
 func NewFront(rules *Rules, forced string) (*Front, error) {
-	f := &Front{Variant: AllPorts, IPv6: has(unix.AF_INET6, unix.SOCK_STREAM, 0), Ports: rules.Ports(), Localhost: rules.Localhost()}
+	f := &Front{Variant: AllPorts, IPv6: IPv6(), Ports: rules.Ports(), Localhost: rules.Localhost()}
 	for _, r := range rules.All() {
 		if r.Prefix.IsValid() {
 			f.Addresses = append(f.Addresses, Address{r.Prefix, r.Port})

@@ -80,6 +80,10 @@ func (r *running) network() error {
 			return fmt.Errorf("the sandbox's network: %w", err)
 		}
 	}
+	if len(r.plan.Publish) > 0 {
+		ipv6 := gate.IPv6()
+		r.opt.Publish.Serve(ipv6, r.moreSockets(bare{ipv6: ipv6}.family()))
+	}
 	r.lap("network")
 	return nil
 }

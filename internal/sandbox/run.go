@@ -29,6 +29,8 @@ type Options struct {
 	Ready func()
 	// Gate is the network of a plan that has one.
 	Gate *gate.Gate
+	// Publish listens for the servers inside that the plan publishes.
+	Publish *gate.Publisher
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }
