@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -113,5 +115,6 @@ func Read(path string, most int) ([]Line, error) {
 			out = append(out, l)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b Line) int { return strings.Compare(a.Time, b.Time) }) // all are UTC
 	return out[max(0, len(out)-most):], nil
 }

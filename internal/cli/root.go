@@ -47,7 +47,7 @@ not allow, whatever they are told to do.`,
 	})
 	root.AddCommand(
 		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newStatusCommand(),
-		newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
+		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
 	)
 	return root
 }

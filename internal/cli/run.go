@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/AxeForging/aigate/internal/term"
@@ -110,18 +109,13 @@ func (f *runFlags) run(args []string) error {
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
-	if len(plan.Publish) > 0 {
-		if opt.Publish, err = gate.Publish(plan.Publish); err != nil {
-			return err
-		}
-		defer opt.Publish.Close()
-	}
-	if plan.Gate != nil {
-		opt.Gate = gate.New(pol.Network.Rules, host.Env, nil)
-		defer opt.Gate.Close()
+	endNetwork, err := f.network(&opt, plan, pol, host)
+	if err != nil {
+		return err
 	}
 	status, err := sandbox.Run(plan, cmd, opt)
 	t.total()
+	endNetwork()
 	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])

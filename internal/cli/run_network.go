@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"path/filepath"
+
+	"github.com/AxeForging/aigate/internal/audit"
+	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/policy"
+	"github.com/AxeForging/aigate/internal/sandbox"
+)
+
+// network gives the sandbox its ways in and out. What it returns ends them
+// after the run, and says what they refused.
+func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy.Policy, host policy.Host) (end func(), err error) {
+	if len(plan.Publish) > 0 {
+		if opt.Publish, err = gate.Publish(plan.Publish); err != nil {
+			return nil, err
+		}
+	}
+	var seen *events
+	if plan.Gate != nil {
+		seen = newEvents(host, f, opt.Caller.WantsPTY())
+		opt.Gate = gate.New(pol.Network.Rules, host.Env, seen.network)
+	}
+	return func() {
+		if opt.Publish != nil {
+			opt.Publish.Close()
+		}
+		if opt.Gate != nil {
+			opt.Gate.Close()
+			seen.tell()
+		}
+	}, nil
+}
+
+// events are what the gate of a run refuses. All of them go to the audit log;
+// what is said of them, and when, is decided here: never in the middle of what
+// a program draws on the terminal.
+type events struct {
+	log            *audit.Log
+	quiet, verbose bool
+	live           bool // each is said when it comes
+}
+
+func newEvents(h policy.Host, f *runFlags, onTerminal bool) *events {
+	e := &events{quiet: f.quiet, verbose: f.verbose, live: f.verbose && !onTerminal}
+	e.log = audit.New(auditFile(h.Home), audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
+	if e.live {
+		e.log.Each = sayEvent
+	}
+	return e
+}
+
+// auditFile is where the log is, hidden from every sandbox with the folder it is in.
+func auditFile(home string) string { return filepath.Join(home, ".aigate", "audit.jsonl") }
+
+// network takes an event of the gate, from any goroutine.
+func (e *events) network(ev gate.Event) {
+	e.log.Record(audit.Event{Kind: ev.Kind, Subject: ev.Subject(), Reason: ev.Reason, Failed: ev.Failed})
+}
+
+// tell ends the log and says what is in it.
+func (e *events) tell() {
+	if err := e.log.Close(); err != nil {
+		say("what the network refused could not be noted: %v", err)
+	}
+	switch {
+	case e.live:
+	case e.verbose:
+		const most = 50
+		all := e.log.Events()
+		for i, ev := range all {
+			if i == most {
+				say("network: and %d more, see `aigate audit`", len(all)-most)
+				break
+			}
+			sayEvent(ev)
+		}
+	}
+	if s := e.log.Summary(5); s != "" && !e.quiet {
+		say("network: %s", s)
+	}
+}
+
+func sayEvent(ev audit.Event) {
+	what := "refused"
+	if ev.Failed {
+		what = "could not reach"
+	}
+	say("network: %s %s: %s (%s)", what, ev.Subject, ev.Reason, ev.Kind)
+}
