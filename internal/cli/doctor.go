@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/spf13/cobra"
 )
@@ -51,6 +52,8 @@ type diagnosis struct {
 	Mode     string    `json:"isolation_mode"`
 	Weaker   []string  `json:"weaker,omitempty"` // what does not hold here, and why
 	Works    bool      `json:"works"`
+
+	network bool // the gate can be had
 }
 
 func examine() diagnosis {
@@ -70,8 +73,13 @@ func examine() diagnosis {
 	}
 	scopes := sandbox.Supported(&sandbox.Plan{})
 	d.feature("landlock scopes", scopes, "enabled", "abstract sockets, with the host's network", "Linux 6.12 or newer; or set allow_net")
-	d.Works = native == nil || byBwrap == nil
-	d.Mode = mode(native, byBwrap)
+	if byBwrap == nil {
+		d.gate(sandbox.ProbeGate(sandbox.Bwrap, bwrap))
+	} else if native == nil {
+		d.gate(sandbox.ProbeGate(sandbox.Native, ""))
+	}
+	d.Works = d.network && (native == nil || byBwrap == nil)
+	d.Mode = d.mode(native, byBwrap)
 	if scopes != nil {
 		d.Weaker = append(d.Weaker, "a run without allow_net is refused: "+scopes.Error())
 	}
@@ -79,15 +87,48 @@ func examine() diagnosis {
 	return d
 }
 
+// gate adds what a list in allow_net comes to here: how connections are caught, and what falls short of it.
+func (d *diagnosis) gate(front gate.Front, refuses bool, err error) {
+	f := finding{OK: err == nil, Name: "gate", State: "nf_tables", Use: "network by name (allow_net): TCP on every port"}
+	d.network = err == nil
+	switch {
+	case err != nil:
+		f.State, f.Remedy = "no", err.Error()+"; a run with hosts in allow_net is refused, one with allow_net: [] is not"
+	case front.Variant == gate.ByPort:
+		f.State, f.Use = "ports", "network by name (allow_net): TCP on the ports that rules name"
+		f.Remedy = "every port needs nf_tables with TPROXY in the kernel: modprobe nft_tproxy"
+		d.Weaker = append(d.Weaker, "a rule of allow_net without a port means the ports 22, 80 and 443")
+	case !refuses:
+		f.Remedy = "addresses that no rule names are refused after the handshake: the kernel has no nft_reject or nfnetlink_log"
+	}
+	if err == nil {
+		f.Use += ", " + families(front.IPv6)
+	}
+	d.Findings = append(d.Findings, f)
+}
+
+func families(ipv6 bool) string {
+	if ipv6 {
+		return "IPv4 and IPv6"
+	}
+	return "IPv4 alone, as on this machine"
+}
+
 // mode is the sentence at the end of the guide's example.
-func mode(native, bwrap error) string {
+func (d *diagnosis) mode(native, bwrap error) string {
+	engine := ""
 	switch {
 	case bwrap == nil:
-		return "bwrap (full isolation of files, processes and commands; allow_net gives no network yet)"
+		engine = "bwrap"
 	case native == nil:
-		return "native namespaces (full isolation of files, processes and commands; allow_net gives no network yet)"
+		engine = "native namespaces"
+	default:
+		return "none: `aigate run` would refuse"
 	}
-	return "none: `aigate run` would refuse"
+	if !d.network {
+		return engine + " (full isolation of files, processes and commands; no network by name)"
+	}
+	return engine + " + gate (full isolation)"
 }
 
 // tool adds a helper program with its version.

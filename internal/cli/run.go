@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/AxeForging/aigate/internal/term"
@@ -105,7 +106,8 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say)}
+	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say),
+		Network: func(f gate.Front, refuses bool) { t.say("network: %s", frontText(f, refuses)) }}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}

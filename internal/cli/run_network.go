@@ -33,6 +33,17 @@ func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy
 	}, nil
 }
 
+// frontText is the gate on this kernel, for --verbose.
+func frontText(f gate.Front, refuses bool) string {
+	text := "the gate, by nf_tables on every port, "
+	if f.Variant == gate.ByPort {
+		text = "the gate, by a listener for each port that rules name, "
+	} else if !refuses {
+		text = "the gate, by nf_tables without reject on every port, "
+	}
+	return text + families(f.IPv6)
+}
+
 // events are what the gate of a run refuses. All of them go to the audit log;
 // what is said of them, and when, is decided here: never in the middle of what
 // a program draws on the terminal.

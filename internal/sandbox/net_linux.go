@@ -79,6 +79,9 @@ func (r *running) network() error {
 		if r.front, err = r.opt.Gate.Serve(r.plan.Gate, s); err != nil {
 			return fmt.Errorf("the sandbox's network: %w", err)
 		}
+		if r.opt.Network != nil {
+			r.opt.Network(r.front.Front, r.front.Refuses)
+		}
 	}
 	if len(r.plan.Publish) > 0 {
 		ipv6 := gate.IPv6()

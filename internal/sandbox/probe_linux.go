@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
 )
@@ -13,18 +14,42 @@ import (
 // nothing but the engine's own start: a sandbox whose command does not exist
 // and so fails at the last step. nil: the engine works here.
 func Probe(engine Engine, bwrap string) error {
+	return probe(&Plan{OwnNet: true}, Options{Engine: engine, Bwrap: bwrap})
+}
+
+// ProbeGate tries the network of a run whose rules name hosts. The front end is
+// what came of it; refuses says that the kernel itself refuses what no rule names.
+func ProbeGate(engine Engine, bwrap string) (front gate.Front, refuses bool, err error) {
+	rules, err := gate.NewRules([]string{"example.com", "203.0.113.0/24", "localhost:1"})
+	if err != nil {
+		return front, false, err
+	}
+	want, err := gate.NewFront(rules, os.Getenv("AIGATE_GATE"))
+	if err != nil {
+		return front, false, err
+	}
+	g := gate.New(rules, nil, func(gate.Event) {})
+	defer g.Close()
+	err = probe(&Plan{OwnNet: true, Gate: want}, Options{Engine: engine, Bwrap: bwrap, Gate: g,
+		Network: func(f gate.Front, r bool) { front, refuses = f, r }})
+	return front, refuses, err
+}
+
+func probe(plan *Plan, opt Options) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	plan := &Plan{Dir: "/", OwnNet: true, RootUser: os.Getuid() == 0, Steps: []Step{
+	opt.Caller = term.Detached(null)
+	plan.Dir, plan.RootUser = "/", os.Getuid() == 0
+	plan.Steps = []Step{
 		{Kind: Root, Path: "/"}, {Kind: Dev, Path: "/dev"}, {Kind: Proc, Path: "/proc"},
 		{Kind: Scratch, Path: "/run", Mode: 0o755}, {Kind: Scratch, Path: "/tmp", Mode: 0o1777},
 		{Kind: Kit, Path: KitDir}, {Kind: Hide, Path: "/tmp"},
-	}}
+	}
 	cmd := Command{Path: "/run/aigate/no-such-command", Args: []string{"none"}}
-	_, err = Run(plan, cmd, Options{Engine: engine, Bwrap: bwrap, Caller: term.Detached(null)})
+	_, err = Run(plan, cmd, opt)
 	if errors.Is(err, ErrNotExecuted) && errors.Is(err, unix.ENOENT) {
 		return nil
 	}

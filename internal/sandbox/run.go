@@ -29,6 +29,9 @@ type Options struct {
 	Ready func()
 	// Gate is the network of a plan that has one.
 	Gate *gate.Gate
+	// Network, when set, is told what the gate's front end came to on this
+	// kernel, and whether the kernel itself refuses what no rule names.
+	Network func(front gate.Front, refuses bool)
 	// Publish listens for the servers inside that the plan publishes.
 	Publish *gate.Publisher
 	// Watch, when set, keeps masking what appears while the payload runs.

@@ -5,6 +5,8 @@ package sandbox
 import (
 	"errors"
 	"os"
+
+	"github.com/AxeForging/aigate/internal/gate"
 )
 
 var errNotYet = errors.New("there is no sandbox for this system yet")
@@ -17,6 +19,9 @@ func Stage([]string) { os.Exit(1) }
 
 // Probe is described for Linux.
 func Probe(Engine, string) error { return errNotYet }
+
+// ProbeGate is described for Linux.
+func ProbeGate(Engine, string) (gate.Front, bool, error) { return gate.Front{}, false, errNotYet }
 
 // Supported is described for Linux.
 func Supported(*Plan) error { return errNotYet }
