@@ -51,10 +51,10 @@ type heldEntry struct {
 	inode  uint64
 }
 
-// janitorDelay is how long a run lasts before a process is spent on cleaning
-// up after a supervisor that is killed. One that is killed sooner leaves its
-// placeholders to the next run.
-const janitorDelay = 20 * time.Millisecond
+// janitorDelay is how long a run lasts, once it is no short one, before a process
+// is spent on cleaning up after a supervisor that is killed. One that is killed
+// sooner leaves its placeholders to the next run.
+const janitorDelay = 10 * time.Millisecond
 
 // hold makes the placeholders of a plan.
 func hold(plan *Plan) (*held, error) {

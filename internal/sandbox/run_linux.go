@@ -244,15 +244,18 @@ func (r *running) connect() error {
 	return nil
 }
 
-// supervise follows the payload to its end.
+// supervise follows the payload to its end. Most commands are over within
+// moments; what only a longer one needs, and costs a thread each, waits until
+// then: the watcher, the janitor, and who answers umounts.
 func (r *running) supervise() (int, error) {
-	r.held.guard(r)
-	if r.opt.Watch != nil {
-		if err := r.opt.Watch.start(r); err != nil {
-			return 1, err
-		}
-	}
+	started, busy := time.Now(), false
 	for {
+		if !busy && !r.readable(watchDelay-time.Since(started)) {
+			if err := r.lookAfter(); err != nil {
+				return 1, err
+			}
+			busy = true
+		}
 		m, err := receive(r.sock)
 		if err != nil {
 			return 1, err
@@ -267,6 +270,9 @@ func (r *running) supervise() (int, error) {
 				return 1, fmt.Errorf("continue the command: %w", err)
 			}
 		case msgExited:
+			if !busy && r.opt.Watch != nil {
+				r.opt.Watch.tooLate(time.Since(started))
+			}
 			r.lap("command ran")
 			return exitStatus(unix.WaitStatus(m.value)), nil
 		case 0:
@@ -278,6 +284,39 @@ func (r *running) supervise() (int, error) {
 			return 1, r.failure(m)
 		}
 	}
+}
+
+// readable waits for a message of PID 1's. It is false when that takes longer
+// than limit, or when the payload wants an answer of somebody else.
+func (r *running) readable(limit time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(r.sock), Events: unix.POLLIN}, {Fd: r.umounts.descriptor(), Events: unix.POLLIN}}
+	end := time.Now().Add(limit)
+	for left := limit; left > 0; left = time.Until(end) {
+		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
+			return false
+		}
+		switch {
+		case fds[0].Revents != 0:
+			return true
+		case fds[1].Revents&unix.POLLIN != 0:
+			return false
+		case fds[1].Revents != 0: // no process is left that could ask
+			fds[1].Fd = -1
+		}
+	}
+	return false
+}
+
+// lookAfter starts what a command needs that is not over at once.
+func (r *running) lookAfter() error {
+	r.held.guard(r)
+	if err := r.umounts.start(); err != nil {
+		return err
+	}
+	if r.opt.Watch != nil {
+		return r.opt.Watch.start(r)
+	}
+	return nil
 }
 
 func exitStatus(w unix.WaitStatus) int {

@@ -31,7 +31,7 @@ type umounts struct {
 	listener int
 	mntns    string // the sandbox's own, as readlink shows it
 	stopped  [2]int
-	done     chan struct{}
+	done     chan struct{} // nil before start
 }
 
 // The kernel's structures, seccomp_unotify(2).
@@ -58,29 +58,48 @@ const (
 	notifyIDValid = 0x40082102 // SECCOMP_IOCTL_NOTIF_ID_VALID
 )
 
-// serveUmounts answers what arrives on the listener.
+// serveUmounts prepares to answer what arrives on the listener.
 func serveUmounts(listener, mntns int) (*umounts, error) {
-	u := &umounts{listener: listener, done: make(chan struct{})}
+	u := &umounts{listener: listener}
 	var err error
 	if u.mntns, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(mntns)); err != nil {
 		return nil, fmt.Errorf("name the sandbox's mounts: %w", err)
 	}
-	if err := unix.Pipe2(u.stopped[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("serve umounts: %w", err)
-	}
-	go u.serve()
 	return u, nil
+}
+
+// descriptor is readable when a process asks, -1 when nobody can.
+func (u *umounts) descriptor() int32 {
+	if u == nil {
+		return -1
+	}
+	return int32(u.listener)
+}
+
+// start begins to answer.
+func (u *umounts) start() error {
+	if u == nil {
+		return nil
+	}
+	if err := unix.Pipe2(u.stopped[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("serve umounts: %w", err)
+	}
+	u.done = make(chan struct{})
+	go u.serve()
+	return nil
 }
 
 func (u *umounts) stop() {
 	if u == nil {
 		return
 	}
-	unix.Write(u.stopped[1], []byte{0})
-	<-u.done
+	if u.done != nil {
+		unix.Write(u.stopped[1], []byte{0})
+		<-u.done
+		unix.Close(u.stopped[0])
+		unix.Close(u.stopped[1])
+	}
 	unix.Close(u.listener)
-	unix.Close(u.stopped[0])
-	unix.Close(u.stopped[1])
 }
 
 func (u *umounts) serve() {

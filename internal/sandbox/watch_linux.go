@@ -45,9 +45,9 @@ type Watch struct {
 
 const watchMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW | unix.IN_EXCL_UNLINK
 
-// watchDelay is how long a payload has run before the watcher looks around for
-// the first time: commands that are over sooner are most, and pay nothing. What
-// appears in that time is found by the first look.
+// watchDelay is how long a payload has run before the watcher starts and looks
+// around for the first time: commands that are over sooner are most, and pay
+// nothing. What appears in that time is found by the first look.
 const watchDelay = 10 * time.Millisecond
 
 // noteworthy is how long a command takes that makes something which has to be
@@ -75,6 +75,14 @@ func (w *Watch) start(r *running) error {
 	w.done = make(chan struct{})
 	go w.run(r)
 	return nil
+}
+
+// tooLate takes note, when a command was over before there was a watcher, of
+// what it made in that time.
+func (w *Watch) tooLate(took time.Duration) {
+	if took > noteworthy {
+		w.Scan(func(string) {}) // what it hides, or fails to, is hidden from nobody any more
+	}
 }
 
 // stop ends the watcher and waits for it.
@@ -112,13 +120,6 @@ func (w *Watch) loop() error {
 			return err
 		}
 		return w.apply(steps)
-	}
-	started := time.Now()
-	if ok, err := w.wait(watchDelay); err != nil || !ok {
-		if time.Since(started) > noteworthy { // long enough to have made something
-			_, err = w.Scan(func(string) {})
-		}
-		return err
 	}
 	if err := scan(); err != nil {
 		return err
