@@ -1,0 +1,150 @@
+package gate
+
+import (
+	"io"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// Every pipe counts against a limit per user (fs.pipe-user-pages-soft, usually 64 MiB, pipe(7)), which the payload
+	// shares with us. So there are few of them, and a connection has one only while something is in it.
+	maxPipes = 16
+	pipeSize = 256 << 10
+)
+
+// A pipe is what splice(2) needs between two sockets.
+type pipe struct{ r, w int }
+
+type pipePool struct {
+	mu   sync.Mutex
+	free []*pipe
+	made int // how many there are, -1 when closed
+}
+
+func newPipePool() *pipePool { return new(pipePool) }
+
+// get returns nil when all pipes are in use, or none can be had.
+func (p *pipePool) get() *pipe {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		last := p.free[n-1]
+		p.free = p.free[:n-1]
+		return last
+	}
+	if p.made < 0 || p.made >= maxPipes {
+		return nil
+	}
+	var fd [2]int
+	if unix.Pipe2(fd[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return nil
+	}
+	// Past the user's limit pipes are of one or two pages, and cannot grow: worse than copying.
+	if _, err := unix.FcntlInt(uintptr(fd[0]), unix.F_SETPIPE_SZ, pipeSize); err != nil {
+		closePipe(&pipe{fd[0], fd[1]})
+		return nil
+	}
+	p.made++
+	return &pipe{fd[0], fd[1]}
+}
+
+// put takes back a pipe that is empty.
+func (p *pipePool) put(one *pipe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.made < 0 {
+		closePipe(one)
+		return
+	}
+	p.free = append(p.free, one)
+}
+
+// drop is put for a pipe that is not empty.
+func (p *pipePool) drop(one *pipe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	closePipe(one)
+	if p.made > 0 {
+		p.made--
+	}
+}
+
+func (p *pipePool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range p.free {
+		closePipe(one)
+	}
+	p.free, p.made = nil, -1
+}
+
+func closePipe(p *pipe) {
+	unix.Close(p.r)
+	unix.Close(p.w)
+}
+
+// splice moves at most so many bytes through a pipe.
+func (w *way) splice(most int) (moved int, err error) {
+	if w.tryLoad == nil {
+		w.tryLoad, w.tryUnload = w.load, w.unload
+	}
+	w.want = most
+	if err := w.from.Read(w.tryLoad); err != nil {
+		return 0, err
+	}
+	if w.pipe == nil {
+		return 0, errNoPipe
+	}
+	if w.err != nil || w.got == 0 {
+		w.pipes.put(w.pipe)
+		w.pipe = nil
+		if w.err == nil {
+			w.err = io.EOF
+		}
+		return 0, w.err
+	}
+	for loaded := w.got; moved < loaded; moved += w.got {
+		w.want = loaded - moved
+		if err = w.to.Write(w.tryUnload); err == nil {
+			err = w.err
+		}
+		if err != nil {
+			w.deaf = true
+			w.pipes.drop(w.pipe)
+			w.pipe = nil
+			return moved, err
+		}
+		w.moved += int64(w.got)
+	}
+	w.pipes.put(w.pipe)
+	w.pipe = nil
+	return moved, nil
+}
+
+const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
+
+func (w *way) load(fd uintptr) bool {
+	if w.pipe = w.pipes.get(); w.pipe == nil {
+		return true
+	}
+	w.got, w.err = retry(func() (int, error) {
+		n, err := unix.Splice(int(fd), nil, w.pipe.w, nil, min(w.want, pipeSize), spliceFlags)
+		return int(n), err
+	})
+	if w.err == unix.EAGAIN {
+		w.pipes.put(w.pipe)
+		w.pipe = nil
+		return false
+	}
+	return true
+}
+
+func (w *way) unload(fd uintptr) bool {
+	w.got, w.err = retry(func() (int, error) {
+		n, err := unix.Splice(w.pipe.r, nil, int(fd), nil, w.want, spliceFlags)
+		return int(n), err
+	})
+	return w.err != unix.EAGAIN
+}
