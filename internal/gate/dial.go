@@ -43,10 +43,11 @@ func (d Dest) host() string {
 // A DialError says why a destination could not be reached, in the words of an
 // Event.
 type DialError struct {
-	Kind   string         // as in Event
-	Addr   netip.AddrPort // the address it was about, the zero AddrPort if no single one
-	Reason string
-	Err    error // nil where the gate itself refused
+	Kind    string         // as in Event
+	Addr    netip.AddrPort // the address it was about, the zero AddrPort if no single one
+	Reason  string
+	Refused bool // by the gate itself, for where it would have led
+	Err     error
 }
 
 func (e *DialError) Error() string { return e.Reason }
@@ -59,15 +60,15 @@ type Dialer struct {
 	rules   *Rules
 	proxies proxies
 	own     ownAddrs
-	lookup  *Lookup
-	addrs   func(ctx context.Context, name string) ([]netip.Addr, error) // lookup.Addrs
+
+	addrs  func(ctx context.Context, name string) ([]netip.Addr, error)
+	forget func(name string)
+	reach  func(netip.Addr) (reach, string)
 }
 
 // NewDialer takes the caller's environment for its proxy settings.
-func NewDialer(rules *Rules, env []string) *Dialer {
-	d := &Dialer{rules: rules, proxies: proxySettings(env), lookup: NewLookup(rules)}
-	d.addrs = d.lookup.Addrs
-	return d
+func NewDialer(rules *Rules, lookup *Lookup, env []string) *Dialer {
+	return &Dialer{rules: rules, proxies: proxySettings(env), addrs: lookup.Addrs, forget: lookup.Forget, reach: reachOf}
 }
 
 // Dial returns a connection to dest. Its errors are *DialError.
@@ -116,7 +117,7 @@ func (d *Dialer) dialName(ctx context.Context, dest Dest) (*net.TCPConn, error) 
 	}
 	c, err := race(ctx, interleave(addrs))
 	if err != nil {
-		d.lookup.Forget(dest.Name) // the next attempt asks anew
+		d.forget(dest.Name) // the next attempt asks anew
 	}
 	return c, err
 }
@@ -137,7 +138,7 @@ func (d *Dialer) fit(dest Dest, found []netip.Addr) ([]netip.AddrPort, error) {
 		case why == "":
 			fit = append(fit, to)
 		case first == nil:
-			first = &DialError{Kind: "connect", Addr: to,
+			first = &DialError{Kind: "connect", Addr: to, Refused: true,
 				Reason: fmt.Sprintf("refused address %s for name %s: %s", to.Addr(), dest.Name, why)}
 		}
 	}
@@ -155,7 +156,7 @@ func (d *Dialer) unfit(to netip.AddrPort, exact bool) (string, error) {
 	if d.rules.AllowsAddr(to.Addr(), to.Port()) {
 		return "", nil
 	}
-	switch r, what := reachOf(to.Addr()); {
+	switch r, what := d.reach(to.Addr()); {
 	case r == never:
 		return what, nil
 	case exact:

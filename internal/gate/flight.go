@@ -205,7 +205,13 @@ func (in *inspector) sniffRecord(b []byte) *refusal {
 // sniffSSL2 is for the ClientHello of SSL 2.0 (RFC 5246, E.2), in which some
 // servers still take later versions. It has no room for a server name.
 func (in *inspector) sniffSSL2(b []byte) *refusal {
+	const least = 9 + 3 + 16 // fields, one cipher, a challenge
 	switch {
+	case len(b) < 2:
+		return nil
+	case int(b[0]&0x7f)<<8|int(b[1]) < least:
+		in.stage = opened
+		return nil
 	case len(b) < 3:
 		return nil
 	case b[2] != clientHello:

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // A Gate lets connections out of a sandbox: those that the rules allow, to
@@ -18,10 +17,10 @@ type Gate struct {
 	Names    *Names
 	Resolver *Resolver
 	Dialer   *Dialer
-	Event    func(Event)
+	Event    func(Event) // not nil
 
 	localhost []uint16
-	places    chan struct{} // as many as there may be connections
+	lookup    *Lookup
 	pipes     *pipePool
 	ctx       context.Context // until Close
 	cancel    context.CancelFunc
@@ -33,78 +32,49 @@ type Gate struct {
 }
 
 // New makes a gate for rules. env is the caller's environment, for its proxy
-// settings; event is told of what was refused, by many goroutines at a time.
+// settings; event, if there is one, is told of what was refused or failed, by
+// many goroutines at a time.
 func New(rules *Rules, env []string, event func(Event)) *Gate {
+	if event == nil {
+		event = func(Event) {}
+	}
 	names := NewNames()
+	lookup := NewLookup(rules, names)
 	g := &Gate{
-		Rules: rules, Names: names, Dialer: NewDialer(rules, env), Event: event,
-		Resolver:  &Resolver{Rules: rules, Names: names, Event: event},
+		Rules: rules, Names: names, Event: event, Dialer: NewDialer(rules, lookup, env),
 		localhost: rules.Localhost(),
-		places:    make(chan struct{}, maxConnections()),
+		lookup:    lookup,
 		pipes:     newPipePool(),
 		open:      map[*net.TCPConn]struct{}{},
 	}
+	g.Resolver = &Resolver{Rules: rules, Names: names, Lookup: lookup, Event: event, Proxied: g.Dialer.Proxied}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
 }
 
-// maxConnections leaves descriptors for the rest of aigate: a connection has
-// two, and for a moment some more while it is dialled. The upper bound is on
-// memory, about 10 KiB each.
+// maxConnections is how many a front end hands to Handle at a time; the next
+// ones wait in the kernel. It leaves descriptors for the rest of aigate: a
+// connection has two, and for a moment some more while it is dialled. The upper
+// bound is on memory, about 10 KiB each.
 func maxConnections() int {
 	const reserve, most = 128, 32 << 10
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 256
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 64
 	}
-	return int(min(max(int64(min(limit.Cur, 1<<20))-reserve, 40)*2/5, most))
-}
-
-// Accept handles what comes to l until l is closed. A connection's own address
-// is where the program inside wanted to go. When there are as many connections
-// as there may be, the next ones wait in the kernel.
-func (g *Gate) Accept(l *net.TCPListener) error {
-	for {
-		c, err := l.AcceptTCP()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
-			errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPERM):
-			// Of passing kinds (accept(2)); the connection stays in the queue.
-			select {
-			case <-time.After(10 * time.Millisecond):
-				continue
-			case <-g.ctx.Done():
-				return nil
-			}
-		case err != nil:
-			return err
-		}
-		select {
-		case g.places <- struct{}{}:
-		case <-g.ctx.Done():
-			reset(c)
-			return nil
-		}
-		go func() {
-			defer func() { <-g.places }()
-			g.Handle(c, c.LocalAddr().(*net.TCPAddr).AddrPort())
-		}()
-	}
+	return min(max(int(min(limit.Cur, 1<<20))-reserve, 40)*2/5, most)
 }
 
 // Handle takes one connection from inside: judges where it goes, dials, looks
-// at what the program says first, and carries bytes until it is over.
+// at what the program says, and carries bytes until it is over. It closes the
+// connection.
 func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) {
 	if !g.enter(client) {
-		reset(client)
 		return
 	}
 	defer g.leave(client)
 	if to.Port() == 53 {
 		g.Resolver.ServeStream(client)
-		client.Close()
 		return
 	}
 	dest, refused := g.dest(to)
@@ -117,28 +87,47 @@ func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) {
 	}
 }
 
+// Relay carries bytes between two connections, which nobody judges, and closes
+// both.
+func (g *Gate) Relay(a, b *net.TCPConn) {
+	in := g.enter(a)
+	if in {
+		defer g.leave(a)
+	}
+	if !g.enter(b) || !in {
+		reset(a)
+		return
+	}
+	defer g.leave(b)
+	(&relay{client: a, server: b}).run(g.pipes)
+}
+
 // dest finds out what the address means that a program connected to.
 func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
-	addr, port := to.Addr().Unmap(), to.Port()
-	to = netip.AddrPortFrom(addr, port)
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	addr, port := to.Addr(), to.Port()
 	dest := Dest{Addr: addr, Port: port}
+	refuse := func(name, reason string) (Dest, *Event) {
+		return Dest{}, &Event{Kind: "connect", Name: name, Addr: to, Reason: reason}
+	}
 	switch {
 	case addr.IsLoopback():
-		dest.Localhost = true
 		if !slices.Contains(g.localhost, port) {
-			return dest, &Event{Kind: "connect", Addr: to, Reason: "no rule names this port of this machine"}
+			return refuse("", "no rule names this port of this machine")
 		}
+		dest.Localhost = true
 	case Synthetic4.Contains(addr) || Synthetic6.Contains(addr):
 		name, ok := g.Names.Name(addr)
 		if !ok {
-			return dest, &Event{Kind: "connect", Addr: to, Reason: "stands for no name"}
+			return refuse("", "an address that stands for no name")
 		}
 		dest.Name = name
+		to = netip.AddrPortFrom(netip.Addr{}, port)
 		if ok, _ := g.Rules.AllowsName(name, port); !ok {
-			return dest, &Event{Kind: "connect", Name: name, Addr: netip.AddrPortFrom(netip.Addr{}, port), Reason: "no rule names this port"}
+			return refuse(name, "no rule names this port")
 		}
 	case !g.Rules.AllowsAddr(addr, port):
-		return dest, &Event{Kind: "connect", Addr: to, Reason: "no rule names this address"}
+		return refuse("", "no rule names this address")
 	}
 	return dest, nil
 }
@@ -149,7 +138,6 @@ func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
 		return dialEvent(dest, err)
 	}
 	if !g.enter(server) {
-		reset(server)
 		return nil
 	}
 	defer g.leave(server)
@@ -161,14 +149,14 @@ func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
 }
 
 func dialEvent(dest Dest, err error) *Event {
-	e := &Event{Kind: "connect", Name: dest.Name, Addr: netip.AddrPortFrom(dest.Addr, dest.Port), Reason: err.Error()}
-	var dial *DialError
-	if errors.As(err, &dial) {
-		e.Kind = dial.Kind
-	}
+	e := &Event{Kind: "connect", Name: dest.Name, Addr: netip.AddrPortFrom(dest.Addr, dest.Port), Reason: err.Error(), Failed: true}
 	if dest.Name != "" {
 		e.Addr = netip.AddrPortFrom(netip.Addr{}, dest.Port)
-		if dial != nil && dial.Addr.IsValid() {
+	}
+	var dial *DialError
+	if errors.As(err, &dial) {
+		e.Kind, e.Failed = dial.Kind, !dial.Refused
+		if dest.Name != "" && dial.Addr.IsValid() {
 			e.Addr = dial.Addr
 		}
 	}
@@ -186,11 +174,13 @@ func flightEvent(dest Dest, r *refusal) *Event {
 	return &Event{Kind: r.kind, Name: name, Addr: netip.AddrPortFrom(netip.Addr{}, dest.Port), Reason: r.reason}
 }
 
-// enter notes an end of a connection for Close; it says false after it.
+// enter notes an end of a connection for Close; after that, it resets it and
+// says false.
 func (g *Gate) enter(c *net.TCPConn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
+		reset(c)
 		return false
 	}
 	g.open[c] = struct{}{}
@@ -205,8 +195,8 @@ func (g *Gate) leave(c *net.TCPConn) {
 	g.over.Done()
 }
 
-// Close resets all connections and returns when nothing is left of them. What
-// comes later is refused.
+// Close resets all connections, and returns when nothing is left of them. What
+// comes later is reset at once.
 func (g *Gate) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -215,7 +205,8 @@ func (g *Gate) Close() {
 	}
 	g.mu.Unlock()
 	g.cancel()
+	g.lookup.Close()
+	g.Resolver.Close()
 	g.over.Wait()
 	g.pipes.close()
-	g.Dialer.lookup.Close()
 }

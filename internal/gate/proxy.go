@@ -83,6 +83,20 @@ func (p *proxies) forDest(dest Dest) (*url.URL, error) {
 	return setting.url, setting.err
 }
 
+// Proxied says that a name may be left to the caller's proxy to look up. The
+// host may not know it at all then.
+func (d *Dialer) Proxied(name string) bool {
+	for _, port := range [...]uint16{80, 443} {
+		if ok, _ := d.rules.AllowsName(name, port); !ok && port == 80 {
+			continue
+		}
+		if u, _ := d.proxies.forDest(Dest{Name: name, Port: port}); u != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // noProxy is NO_PROXY as Go and curl read it: names with all that lies below
 // them, addresses and networks, each perhaps with a port, or * for all.
 type noProxy struct {
