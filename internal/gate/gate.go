@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 )
 
 // A Gate lets connections out of a sandbox: those that the rules allow, to
@@ -21,7 +20,6 @@ type Gate struct {
 
 	localhost []uint16
 	lookup    *Lookup
-	pipes     *pipePool
 	ctx       context.Context // until Close
 	cancel    context.CancelFunc
 
@@ -44,25 +42,11 @@ func New(rules *Rules, env []string, event func(Event)) *Gate {
 		Rules: rules, Names: names, Event: event, Dialer: NewDialer(rules, lookup, env),
 		localhost: rules.Localhost(),
 		lookup:    lookup,
-		pipes:     newPipePool(),
 		open:      map[*net.TCPConn]struct{}{},
 	}
 	g.Resolver = &Resolver{Rules: rules, Names: names, Lookup: lookup, Event: event, Proxied: g.Dialer.Proxied}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g
-}
-
-// maxConnections is how many a front end hands to Handle at a time; the next
-// ones wait in the kernel. It leaves descriptors for the rest of aigate: a
-// connection has two, and for a moment some more while it is dialled. The upper
-// bound is on memory, about 10 KiB each.
-func maxConnections() int {
-	const reserve, most = 128, 32 << 10
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 64
-	}
-	return min(max(int(min(limit.Cur, 1<<20))-reserve, 40)*2/5, most)
 }
 
 // Handle takes one connection from inside: judges where it goes, dials, looks
@@ -87,20 +71,8 @@ func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) {
 	}
 }
 
-// Relay carries bytes between two connections, which nobody judges, and closes
-// both.
-func (g *Gate) Relay(a, b *net.TCPConn) {
-	in := g.enter(a)
-	if in {
-		defer g.leave(a)
-	}
-	if !g.enter(b) || !in {
-		reset(a)
-		return
-	}
-	defer g.leave(b)
-	(&relay{client: a, server: b}).run(g.pipes)
-}
+// carry carries bytes between two connections, which nobody judges, and closes both.
+func carry(a, b *net.TCPConn) { (&relay{client: a, server: b}).run() }
 
 // dest finds out what the address means that a program connected to.
 func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
@@ -145,7 +117,7 @@ func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
 	if dest.Name != "" {
 		r.inspect = newInspector(g.Rules, dest)
 	}
-	return flightEvent(dest, r.run(g.pipes))
+	return flightEvent(dest, r.run())
 }
 
 func dialEvent(dest Dest, err error) *Event {
@@ -208,5 +180,5 @@ func (g *Gate) Close() {
 	g.lookup.Close()
 	g.Resolver.Close()
 	g.over.Wait()
-	g.pipes.close()
+	pipes.empty()
 }

@@ -29,8 +29,8 @@ type relay struct {
 }
 
 // run carries bytes until both directions have ended, and closes both ends.
-func (r *relay) run(pipes *pipePool) *refusal {
-	if err := errors.Join(r.up.init(r.client, r.server, pipes), r.down.init(r.server, r.client, pipes)); err != nil {
+func (r *relay) run() *refusal {
+	if err := errors.Join(r.up.init(r.client, r.server), r.down.init(r.server, r.client)); err != nil {
 		r.reset()
 		return nil
 	}

@@ -17,13 +17,14 @@ const (
 // A pipe is what splice(2) needs between two sockets.
 type pipe struct{ r, w int }
 
+// pipes are those of all connections.
+var pipes pipePool
+
 type pipePool struct {
 	mu   sync.Mutex
 	free []*pipe
-	made int // how many there are, -1 when closed
+	made int // how many there are, free or not
 }
-
-func newPipePool() *pipePool { return new(pipePool) }
 
 // get returns nil when all pipes are in use, or none can be had.
 func (p *pipePool) get() *pipe {
@@ -34,7 +35,7 @@ func (p *pipePool) get() *pipe {
 		p.free = p.free[:n-1]
 		return last
 	}
-	if p.made < 0 || p.made >= maxPipes {
+	if p.made >= maxPipes {
 		return nil
 	}
 	var fd [2]int
@@ -54,10 +55,6 @@ func (p *pipePool) get() *pipe {
 func (p *pipePool) put(one *pipe) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.made < 0 {
-		closePipe(one)
-		return
-	}
 	p.free = append(p.free, one)
 }
 
@@ -66,18 +63,18 @@ func (p *pipePool) drop(one *pipe) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	closePipe(one)
-	if p.made > 0 {
-		p.made--
-	}
+	p.made--
 }
 
-func (p *pipePool) close() {
+// empty closes what is not in use.
+func (p *pipePool) empty() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, one := range p.free {
 		closePipe(one)
 	}
-	p.free, p.made = nil, -1
+	p.made -= len(p.free)
+	p.free = nil
 }
 
 func closePipe(p *pipe) {
@@ -98,7 +95,7 @@ func (w *way) splice(most int) (moved int, err error) {
 		return 0, errNoPipe
 	}
 	if w.err != nil || w.got == 0 {
-		w.pipes.put(w.pipe)
+		pipes.put(w.pipe)
 		w.pipe = nil
 		if w.err == nil {
 			w.err = io.EOF
@@ -112,13 +109,13 @@ func (w *way) splice(most int) (moved int, err error) {
 		}
 		if err != nil {
 			w.deaf = true
-			w.pipes.drop(w.pipe)
+			pipes.drop(w.pipe)
 			w.pipe = nil
 			return moved, err
 		}
 		w.moved += int64(w.got)
 	}
-	w.pipes.put(w.pipe)
+	pipes.put(w.pipe)
 	w.pipe = nil
 	return moved, nil
 }
@@ -126,7 +123,7 @@ func (w *way) splice(most int) (moved int, err error) {
 const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 
 func (w *way) load(fd uintptr) bool {
-	if w.pipe = w.pipes.get(); w.pipe == nil {
+	if w.pipe = pipes.get(); w.pipe == nil {
 		return true
 	}
 	w.got, w.err = retry(func() (int, error) {
@@ -134,7 +131,7 @@ func (w *way) load(fd uintptr) bool {
 		return int(n), err
 	})
 	if w.err == unix.EAGAIN {
-		w.pipes.put(w.pipe)
+		pipes.put(w.pipe)
 		w.pipe = nil
 		return false
 	}

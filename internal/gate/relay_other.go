@@ -2,14 +2,13 @@
 
 package gate
 
-// pipe and pipePool are for splice(2), which only Linux has.
-type (
-	pipe     struct{}
-	pipePool struct{}
-)
+type pipe struct{}
 
-func newPipePool() *pipePool { return nil }
+// pipes are for splice(2), which only Linux has.
+var pipes pipePool
 
-func (p *pipePool) close() {}
+type pipePool struct{}
+
+func (p *pipePool) empty() {}
 
 func (w *way) splice(int) (int, error) { return 0, errNoPipe }

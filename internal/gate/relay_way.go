@@ -29,7 +29,6 @@ var errNoPipe = errors.New("no pipe to splice with")
 type way struct {
 	src, dst *net.TCPConn
 	from, to syscall.RawConn
-	pipes    *pipePool
 	moved    int64
 	deaf     bool // the destination takes nothing any more
 
@@ -43,8 +42,8 @@ type way struct {
 	err   error
 }
 
-func (w *way) init(src, dst *net.TCPConn, pipes *pipePool) (err error) {
-	w.src, w.dst, w.pipes, w.tryRead = src, dst, pipes, w.readChunk
+func (w *way) init(src, dst *net.TCPConn) (err error) {
+	w.src, w.dst, w.tryRead = src, dst, w.readChunk
 	if w.from, err = src.SyscallConn(); err == nil {
 		w.to, err = dst.SyscallConn()
 	}
