@@ -3,19 +3,26 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
+	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+func init() { runtime.LockOSThread() } // as main does, and for its reason
+
+// TestMain makes this test's binary aigate, and the stage inside that main hands over to.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == sandbox.StageArg {
+		sandbox.Stage(os.Args[2:])
+	}
 	testscript.Main(m, map[string]func(){
 		"aigate": func() { os.Exit(Execute("v1.2.3")) },
 	})
 }
 
-// TestScripts runs testdata/script, which reads as documentation of the commands that edit and
-// show the configuration.
+// TestScripts runs testdata/script, which reads as documentation of the commands.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
