@@ -36,11 +36,14 @@ type Transparent struct {
 	resolver  *Resolver
 	handle    func(client *net.TCPConn, to netip.AddrPort)
 	event     func(Event)
-	log       *os.File
+	route     int
+	netfilter int
+	log       *os.File // of netfilter
+	logMu     sync.Mutex
+	logBuf    []byte
 	udp       *net.UDPConn
 	listeners []*net.TCPListener
 	slots     chan struct{}
-	ended     sync.WaitGroup // the log's reader
 	closing   chan struct{}
 }
 
@@ -52,7 +55,7 @@ func (g *Gate) Serve(f *Front, s Sockets) (*Transparent, error) {
 }
 
 func (t *Transparent) start(s Sockets) (err error) {
-	t.closing = make(chan struct{})
+	t.closing, t.route, t.netfilter = make(chan struct{}), s.Route, s.Netfilter
 	ipv6 := t.Front.IPv6
 	if t.Front.IPv6, err = route(s.Route, ipv6); err != nil {
 		return err
@@ -65,15 +68,19 @@ func (t *Transparent) start(s Sockets) (err error) {
 		return err
 	}
 	t.slots = make(chan struct{}, mostConnections())
-	go t.resolver.ServePacket(t.udp)
+	go t.run() // one: each would wake a thread, and what they wait for comes later
+	return nil
+}
+
+// run starts what serves. Until then the kernel keeps what comes.
+func (t *Transparent) run() {
 	for _, l := range t.listeners {
 		go t.accept(l)
 	}
 	if t.Refuses {
-		t.ended.Add(1)
 		go t.readLog()
 	}
-	return nil
+	t.resolver.ServePacket(t.udp)
 }
 
 // divert puts the best table in place that this kernel takes.
@@ -95,10 +102,7 @@ func (t *Transparent) divert(fd int) error {
 	if err != nil {
 		t.Front.Variant = ByPort
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return err
-	}
-	t.log = os.NewFile(uintptr(fd), "nf_tables") // stays open: the kernel may take 10 ms to close it after a change
+	t.log = os.NewFile(uintptr(fd), "nf_tables")
 	return nil
 }
 
@@ -212,50 +216,49 @@ func (t *Transparent) serve(c *net.TCPConn) {
 	t.handle(c, to)
 }
 
-// readLog turns packets that the kernel refused into events.
+// readLog turns packets that the kernel refused into events, as they come.
 func (t *Transparent) readLog() {
-	defer t.ended.Done()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := t.log.Read(buf)
-		if errors.Is(err, unix.ENOBUFS) {
-			continue // more than could be told of
-		}
-		if err != nil {
-			break
-		}
-		t.report(buf[:n])
+	c, err := t.log.SyscallConn()
+	if err != nil {
+		return // closed
 	}
-	if c, err := t.log.SyscallConn(); err == nil {
-		c.Control(func(fd uintptr) { t.drain(int(fd), buf) })
-	}
+	c.Read(func(fd uintptr) (done bool) {
+		t.drain(int(fd))
+		return false // until it is closed
+	})
 }
 
-// drain reports what was refused last, when the sandbox is gone.
-func (t *Transparent) drain(fd int, buf []byte) {
+// drain reports what was refused. What does not fit into the socket's buffer is
+// lost (ENOBUFS): a command that floods it is not worth more.
+func (t *Transparent) drain(fd int) {
+	t.logMu.Lock()
+	defer t.logMu.Unlock()
+	if t.logBuf == nil {
+		t.logBuf = make([]byte, 8<<10)
+	}
 	for {
-		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(fd, t.logBuf, unix.MSG_DONTWAIT)
 		if err != nil && err != unix.ENOBUFS && err != unix.EINTR {
 			return
 		}
-		t.report(buf[:max(n, 0)])
-	}
-}
-
-func (t *Transparent) report(b []byte) {
-	for _, e := range logged(b) {
-		if t.event != nil {
-			t.event(e)
+		for _, e := range logged(t.logBuf[:max(n, 0)]) {
+			if t.event != nil {
+				t.event(e)
+			}
 		}
 	}
 }
 
-// Close stops listening and reports the last events. Connections are the gate's
-// to close.
-func (t *Transparent) Close() {
-	if t == nil {
-		return
+// Finish reports the last events, when the sandbox is gone.
+func (t *Transparent) Finish() {
+	if t != nil && t.Refuses {
+		t.drain(t.netfilter)
 	}
+}
+
+// Close stops listening. Connections are the gate's to close. The descriptors of
+// a process that ends anyway need no Close.
+func (t *Transparent) Close() {
 	close(t.closing)
 	for _, l := range t.listeners {
 		l.Close()
@@ -264,8 +267,7 @@ func (t *Transparent) Close() {
 		t.udp.Close()
 	}
 	if t.log != nil {
-		t.log.SetReadDeadline(time.Unix(1, 0))
-		t.ended.Wait()
+		t.log.Close()
 	}
-	// The netlink sockets close with the process: see divert.
+	unix.Close(t.route)
 }

@@ -60,10 +60,10 @@ func inside(name string) {
 	// As the product does: no right is left when the sockets are used.
 	check(unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &[]unix.CapUserData{{}, {}}[0]))
 	fds := []int{
-		bare(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE), bare(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER),
+		bare(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE), bare(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER),
 		bare(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0),
 	}
-	fds = append(fds, bare(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0), bare(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER))
+	fds = append(fds, bare(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0), bare(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER))
 	for range 12 {
 		fds = append(fds, bare(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0))
 	}
@@ -155,6 +155,7 @@ func (b *box) run(program, variant string, env []string, rules ...string) string
 	if err := c.Wait(); err != nil {
 		t.Fatal(err, out.String())
 	}
+	b.served.Finish()
 	b.served.Close()
 	return out.String()
 }

@@ -76,18 +76,42 @@ func (r *running) network() error {
 		if b.netfilter {
 			s.Netfilter = m.fds[4]
 		}
-		if r.front, err = r.opt.Gate.Serve(r.plan.Gate, s); err != nil {
-			return fmt.Errorf("the sandbox's network: %w", err)
-		}
-		if r.opt.Network != nil {
-			r.opt.Network(r.front.Front, r.front.Refuses)
-		}
+		r.serve(s)
 	}
 	if len(r.plan.Publish) > 0 {
 		ipv6 := gate.IPv6()
 		r.opt.Publish.Serve(ipv6, r.moreSockets(bare{ipv6: ipv6}.family()))
 	}
 	r.lap("network")
+	return nil
+}
+
+// serve has the gate configure and serve the sockets, while mounts are made: by
+// PID 1 (native), or by a helper of ours (bwrap), which this thread waits for.
+func (r *running) serve(s gate.Sockets) {
+	r.served = make(chan struct{})
+	do := func() {
+		r.front, r.serveErr = r.opt.Gate.Serve(r.plan.Gate, s)
+		if r.serveErr == nil && r.opt.Network != nil {
+			r.opt.Network(r.front.Front, r.front.Refuses)
+		}
+		close(r.served)
+	}
+	if r.opt.Engine == Native {
+		do()
+	} else {
+		go do()
+	}
+}
+
+// networkServed says that all listen.
+func (r *running) networkServed() error {
+	if r.served == nil {
+		return nil
+	}
+	if <-r.served; r.serveErr != nil {
+		return fmt.Errorf("the sandbox's network: %w", r.serveErr)
+	}
 	return nil
 }
 

@@ -71,9 +71,12 @@ type running struct {
 	mntns   int           // the sandbox's mount namespace
 	netns   int           // its network namespace, where the plan needs it
 	front   *gate.Transparent
-	payload int // host pid
-	umounts *umounts
-	session *term.Session
+
+	served   chan struct{} // closed when front is there, or serveErr
+	serveErr error
+	payload  int // host pid
+	umounts  *umounts
+	session  *term.Session
 
 	clock time.Time
 }
@@ -210,6 +213,9 @@ func (r *running) connect() error {
 		}
 		r.lap("mounts from outside")
 	}
+	if err := r.networkServed(); err != nil {
+		return err
+	}
 	if r.opt.Ready != nil {
 		r.opt.Ready()
 	}
@@ -333,7 +339,9 @@ func (r *running) end() {
 		r.wait()
 		r.lap("sandbox gone")
 	}
-	r.front.Close()
+	if r.networkServed() == nil {
+		r.front.Finish()
+	}
 	r.umounts.stop()
 	if r.session != nil {
 		r.session.Finish()
