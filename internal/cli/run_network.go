@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"path/filepath"
 
 	"github.com/AxeForging/aigate/internal/audit"
@@ -21,6 +22,10 @@ func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy
 	if plan.Gate != nil {
 		seen = newEvents(host, f, opt.Caller.WantsPTY())
 		opt.Gate = gate.New(pol.Network.Rules, host.Env, seen.network)
+		opt.Gate.Resolver.Search = pol.Search
+		if opt.Gate.Resolver.Hostname, err = os.Hostname(); err != nil {
+			return nil, err
+		}
 	}
 	return func() {
 		if opt.Publish != nil {

@@ -19,6 +19,9 @@ func (p *Policy) gateway() (err error) {
 		return err
 	}
 	p.text("/etc/resolv.conf", resolvConf, "asks the gate")
+	if len(p.Texts) > 0 {
+		p.Search = searchList(p.Texts[0].Text)
+	}
 	p.text("/etc/hosts", hosts, "this machine's own names")
 	for _, e := range p.Shown { // in /run, for programs that know the place
 		if !e.Dir && strings.HasSuffix(e.Path, "resolv.conf") {
@@ -74,4 +77,17 @@ func hosts(outside string) string {
 		b.WriteString("::1 localhost ip6-localhost ip6-loopback\n")
 	}
 	return b.String()
+}
+
+// searchList is what resolv.conf(5) completes names with: its last line counts.
+func searchList(resolvConf string) (list []string) {
+	for line := range strings.Lines(resolvConf) {
+		switch f := strings.Fields(line); {
+		case len(f) > 1 && f[0] == "domain":
+			list = f[1:2]
+		case len(f) > 1 && f[0] == "search":
+			list = f[1:]
+		}
+	}
+	return list
 }
