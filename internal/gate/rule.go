@@ -125,20 +125,15 @@ func (r *Rules) match(name string, yes func(ports) bool) bool {
 	return false
 }
 
-// AllowsAddr says whether a rule names the address a at port. A network that is
-// wider than one of the ranges in special does not name what lies in there:
-// 160.0.0.0/4 is no word about 169.254.169.254.
+// AllowsAddr says whether a rule names the address a at port. A network does
+// not name what lies in one of the ranges that no name may lead to unless it is
+// as narrow as that range: 160.0.0.0/4 is no word about 169.254.169.254.
 func (r *Rules) AllowsAddr(a netip.Addr, port uint16) bool {
 	a = a.Unmap()
-	if !a.IsValid() || a.Zone() != "" {
+	if !a.IsValid() || a.Zone() != "" || Synthetic4.Contains(a) || Synthetic6.Contains(a) {
 		return false
 	}
-	least := 1
-	for _, s := range special {
-		if s.Contains(a) {
-			least = max(least, s.Bits())
-		}
-	}
+	least := narrowest(a)
 	for _, rule := range r.all {
 		if rule.Prefix.IsValid() && rule.Prefix.Bits() >= least && (rule.Port == 0 || rule.Port == port) && rule.Prefix.Contains(a) {
 			return true
@@ -147,23 +142,20 @@ func (r *Rules) AllowsAddr(a netip.Addr, port uint16) bool {
 	return false
 }
 
-// special are ranges that have a meaning of their own on every machine or in
-// every cloud (IANA's registries of special-purpose addresses).
-var special = [...]netip.Prefix{
-	prefix4(0, 0, 0, 0, 8),                      // this network
-	prefix4(127, 0, 0, 0, 8),                    // loopback
-	prefix4(169, 254, 0, 0, 16),                 // link-local, metadata services
-	prefix4(198, 18, 0, 0, 15),                  // Synthetic4
-	prefix4(224, 0, 0, 0, 3),                    // multicast, reserved, broadcast
-	prefix4(168, 63, 129, 16, 32),               // Azure's agent
-	prefix4(100, 100, 100, 200, 32),             // Alibaba's metadata service
-	prefix6(0x0000, 0, 0, 0, 96),                // unspecified, loopback, v4-compatible
-	prefix6(0x0064, 0xff9b, 0, 0, 32),           // NAT64, both prefixes
-	prefix6(0x2002, 0, 0, 0, 16),                // 6to4
-	prefix6(0xfd00, 0x0ec2, 0, 0, 32),           // metadata service of EC2
-	prefix6(0xfd61, 0x6967, 0x6174, 0x6500, 64), // Synthetic6
-	prefix6(0xfe80, 0, 0, 0, 10),                // link-local
-	prefix6(0xff00, 0, 0, 0, 8),                 // multicast
+// narrowest is the length that a prefix has at least when it means a.
+func narrowest(a netip.Addr) int {
+	least := 1
+	for i := range reaches {
+		if reaches[i].reach == never && reaches[i].net.Contains(a) {
+			least = max(least, reaches[i].net.Bits())
+		}
+	}
+	for _, inner := range carried(a) {
+		if r, _ := plainReach(inner); r == never {
+			return a.BitLen()
+		}
+	}
+	return least
 }
 
 func prefix4(a, b, c, d byte, bits int) netip.Prefix {

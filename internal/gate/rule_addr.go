@@ -52,7 +52,8 @@ func networkRule(text string, p netip.Prefix, port uint16) (Rule, error) {
 		return Rule{}, bad("for the host's whole network remove the key allow_net", "%q would allow every address", text)
 	case a.IsLoopback():
 		return Rule{}, localOnly(text, port)
-	case a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	case a.IsUnspecified() && p.IsSingleIP(), a.Is4() && a.As4()[0] == 0 && p.Bits() >= 8, // RFC 1122, 3.2.1.3
+		a.IsMulticast(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return Rule{}, bad("", "%q is no address of a machine", text)
 	case a.Is6() && a.IsLinkLocalUnicast():
 		return Rule{}, bad("give the machine an address that is valid beyond one link, or a name", "%q needs an interface, which rules cannot name", text)

@@ -58,6 +58,8 @@ var parsed = []struct{ in, want string }{
 	{"[::ffff:203.0.113.9]:80", "203.0.113.9:80"},
 	{"::ffff:10.1.0.0/112", "10.1.0.0/16"},
 	{"169.254.169.254", "169.254.169.254"},
+	{"0.0.0.0/1", "0.0.0.0/1"},
+	{"8000::/1", "8000::/1"},
 
 	{"localhost:11434", "localhost:11434"},
 	{"LocalHost.:11434", "localhost:11434"},
@@ -184,6 +186,8 @@ var refused = []struct{ in, problem, hint string }{
 	{"0.0.0.0/0", "every address", "remove the key"},
 	{"::/0", "every address", "remove the key"},
 	{"::ffff:0:0/96", "every address", ""},
+	{"0.0.0.0/8", "no address of a machine", ""},
+	{"0.1.2.3", "no address of a machine", ""},
 	{"0.0.0.0", "no address of a machine", ""},
 	{"::", "no address of a machine", ""},
 	{"255.255.255.255", "no address of a machine", ""},
@@ -276,7 +280,7 @@ func TestRulesNames(t *testing.T) {
 }
 
 func TestRulesAddr(t *testing.T) {
-	r := rules(t, "203.0.113.9:443", "10.0.0.0/8", "128.0.0.0/1:80", "fd00::/8", "8000::/1:80", "2001:db8::/32:22", "169.254.169.254:80")
+	r := rules(t, "203.0.113.9:443", "10.0.0.0/8", "128.0.0.0/1:80", "fd00::/8", "8000::/1:80", "::/1:80", "2001:db8::/32:22", "169.254.169.254:80")
 	for _, tt := range []struct {
 		addr string
 		port uint16
@@ -290,8 +294,9 @@ func TestRulesAddr(t *testing.T) {
 		{"11.0.0.0", 1, false},
 		{"::ffff:10.0.0.1", 1, true},
 		{"2001:db8::5", 22, true},
-		{"2001:db8::5", 80, false},
+		{"2001:db8::5", 443, false},
 		{"2001:db9::5", 22, false},
+		{"::7f00:1", 80, false},
 		{"192.0.2.1", 80, true},
 		{"fd12::1", 5, true},
 		// A wide network says nothing about addresses with a meaning of their own.
@@ -303,6 +308,10 @@ func TestRulesAddr(t *testing.T) {
 		{"255.255.255.255", 80, false},
 		{"fd61:6967:6174:6500::9", 80, false},
 		{"fd00:ec2::254", 80, false},
+		{"fd20:ce::254", 80, false},
+		{"2002:7f00:1::1", 80, false}, // 6to4 of 127.0.0.1
+		{"64:ff9b::a9fe:a9fe", 80, false},
+		{"64:ff9b::c000:201", 80, true},
 		{"fe80::1", 80, false},
 		{"127.0.0.1", 80, false},
 		{"0.0.0.0", 80, false},
