@@ -155,6 +155,7 @@ func (f *ruleFlags) allowNet(hosts []string) error {
 	if len(added) > 0 {
 		say("%s %s to allow_net of %s", e.did("added", "add"), quotedList(added), e.path)
 	}
+	noteShared(added)
 	if before != nil && before.AllowNet == nil && !f.project {
 		say("allow_net was not set there and every host could be reached; from now on only %s", strings.Join(added, ", "))
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/spf13/cobra"
 )
 
@@ -133,7 +134,17 @@ func (f *ruleFlags) denyNet(hosts []string) error {
 		return nil
 	}
 	say("%s every host but %s in %s", e.did("denied", "deny"), strings.Join(rest(hosts, nil), ", "), e.path)
+	noteShared(hosts)
 	return nil
+}
+
+// noteShared tells of wildcards that open more than their user may think of.
+func noteShared(hosts []string) {
+	for _, h := range hosts {
+		if r, err := gate.ParseRule(h); err == nil && r.Shared() {
+			say("note: anybody can have a name below %s, also who wants to be sent your files; name the hosts that you need", r.Name)
+		}
+	}
 }
 
 // asWritten gives hosts the form in which they stand among entries, which the user may have typed.

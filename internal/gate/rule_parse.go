@@ -238,3 +238,25 @@ func tooWide(text, name string) error {
 	}
 	return bad(`name the domain: "*.example.`+name+`"`, "%q is too wide, anybody can have a name below %s", text, name)
 }
+
+// Shared says that a wildcard is over names that a hosting company gives to
+// anybody, so that whoever wants to receive what a sandbox sends can have one.
+// These are the well-known ones; it takes the whole Public Suffix List to know
+// them all.
+func (r Rule) Shared() bool {
+	if !r.Wildcard {
+		return false
+	}
+	switch r.Name {
+	case "github.io", "gitlab.io", "githubpreview.dev", "github.dev", "pages.dev", "workers.dev", "r2.dev", "trycloudflare.com",
+		"amazonaws.com", "s3.amazonaws.com", "cloudfront.net", "awsapprunner.com", "on.aws",
+		"appspot.com", "web.app", "firebaseapp.com", "run.app", "a.run.app", "cloudfunctions.net",
+		"azurewebsites.net", "azureedge.net", "windows.net", "core.windows.net", "blob.core.windows.net", "azurestaticapps.net",
+		"herokuapp.com", "vercel.app", "netlify.app", "fly.dev", "onrender.com", "railway.app", "up.railway.app", "deno.dev",
+		"ngrok.io", "ngrok.app", "ngrok.dev", "ngrok-free.app", "ngrok-free.dev", "loca.lt", "ts.net",
+		"glitch.me", "replit.dev", "replit.app", "repl.co", "surge.sh", "hf.space", "digitaloceanspaces.com", "ondigitalocean.app",
+		"blogspot.com", "wordpress.com", "duckdns.org", "nip.io", "sslip.io", "no-ip.org", "dyndns.org":
+		return true
+	}
+	return strings.HasSuffix(r.Name, ".amazonaws.com") && strings.Count(r.Name, ".") <= 3
+}

@@ -222,6 +222,17 @@ func TestParseRuleRefuses(t *testing.T) {
 	}
 }
 
+func TestShared(t *testing.T) {
+	for in, want := range map[string]bool{
+		"*.github.io": true, "*.Pages.dev:443": true, "*.s3.us-east-1.amazonaws.com": true,
+		"github.io": false, "*.me.github.io": false, "*.bucket.s3.us-east-1.amazonaws.com": false, "*.github.com": false, "10.0.0.0/8": false,
+	} {
+		if r, err := ParseRule(in); err != nil || r.Shared() != want {
+			t.Errorf("%s: %v, %v", in, !want, err)
+		}
+	}
+}
+
 func rules(t *testing.T, entries ...string) *Rules {
 	t.Helper()
 	r, err := NewRules(entries)
