@@ -15,8 +15,17 @@ type Event struct {
 }
 
 // Subject is what the event is about, in the form that a rule has: "evil.com",
-// "evil.com:443" or "203.0.113.9:443".
+// "evil.com:443" or "203.0.113.9:443"; behind UDP, for which there are no
+// rules, stands "/udp".
 func (e Event) Subject() string {
+	s := e.subject()
+	if e.Kind == "udp" && s != e.Kind {
+		s += "/udp"
+	}
+	return s
+}
+
+func (e Event) subject() string {
 	switch port := e.Addr.Port(); {
 	case e.Name != "" && port != 0:
 		return e.Name + ":" + strconv.Itoa(int(port))

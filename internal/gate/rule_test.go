@@ -233,6 +233,27 @@ func TestShared(t *testing.T) {
 	}
 }
 
+func TestSubject(t *testing.T) {
+	to := netip.MustParseAddrPort
+	for _, tt := range []struct {
+		Event
+		want string
+	}{
+		{Event{Kind: "dns", Name: "a.com"}, "a.com"},
+		{Event{Kind: "tls", Name: "a.com", Addr: netip.AddrPortFrom(netip.Addr{}, 443)}, "a.com:443"},
+		{Event{Kind: "connect", Name: "a.com", Addr: to("203.0.113.9:22")}, "a.com:22"},
+		{Event{Kind: "connect", Addr: to("203.0.113.9:22")}, "203.0.113.9:22"},
+		{Event{Kind: "udp", Addr: to("[2001:db8::1]:443")}, "[2001:db8::1]:443/udp"},
+		{Event{Kind: "dns", Addr: to("203.0.113.9:0")}, "203.0.113.9"},
+		{Event{Kind: "dns"}, "dns"},
+		{Event{Kind: "udp"}, "udp"},
+	} {
+		if got := tt.Subject(); got != tt.want {
+			t.Errorf("%+v: %q", tt.Event, got)
+		}
+	}
+}
+
 func rules(t *testing.T, entries ...string) *Rules {
 	t.Helper()
 	r, err := NewRules(entries)
