@@ -30,9 +30,13 @@ an error, and nothing is run.
   deny_env         globs (* and ?) of variables that are removed, in either case;
                    added to a built-in list; "!NAME" keeps one
 
-  allow_net        hosts that can be reached: host, *.host, host:port, an IP
-                   address, a CIDR, localhost:port. An empty list is no network;
+  allow_net        hosts that can be reached, by TCP. An empty list is no network;
                    without the key the network is open
+                     api.a.com        this name, on every port
+                     api.a.com:443    on this port
+                     *.a.com          every name below a.com, not itself
+                     203.0.113.9  10.1.0.0/16  [2001:db8::1]:443
+                     localhost:11434  a service on this machine
 
   resource_limits
     max_memory       "4G", "512M"
