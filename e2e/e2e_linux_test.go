@@ -125,6 +125,9 @@ func group(t *testing.T, caller, engine, name string) {
 		t.Fatal(err)
 	}
 	for _, file := range files {
+		if isNet(file) {
+			continue // TestNet runs these
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			s := &story{T: t, caller: caller, engine: engine, script: file}

@@ -50,6 +50,9 @@ func works(t *testing.T, caller string) {
 				t.Fatal(err)
 			}
 			for _, file := range files {
+				if isNet(file) {
+					continue
+				}
 				t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 					t.Parallel()
 					w := &work{story: &story{T: t, caller: caller, engine: engine, script: file}}
@@ -250,8 +253,14 @@ func (w *work) setPatience(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// prepareWorks builds and installs what the scripts need and the harness does not.
+var worksPrepared bool
+
+// prepareWorks builds and installs what the scripts need and the harness does not. TestWorks and TestNet both ask for it.
 func prepareWorks(t *testing.T) {
+	if worksPrepared {
+		return
+	}
+	worksPrepared = true
 	packages := map[string]string{
 		"gdb": "gdb", "go": "golang-go", "less": "less", "make": "make", "node": "nodejs", "npm": "npm", "vim": "vim", "locale": "libc-bin",
 	}

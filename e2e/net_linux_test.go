@@ -1,0 +1,279 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestNet runs the scripts whose names begin with net_, attacks and works alike, as plain user and as root, on both
+// engines. Each has an internet of its own (see e2e/internet): this test's binary is started once more in a network
+// namespace where every address of the world answers, and there alone.
+//
+//	go test ./e2e -run TestNet/plain/native/attack/net_direct -v
+//	AIGATE_E2E=full go test ./e2e -run TestNet       with 5 GiB, ten minutes and 1 GiB where CI has less
+func TestNet(t *testing.T) {
+	if script := os.Getenv("AIGATE_E2E_SCRIPT"); script != "" {
+		tellStory(t, strings.Fields(script))
+		return
+	}
+	if os.Getenv("AIGATE_E2E_PLACE") != "" {
+		t.Skip("root starts these for the plain user")
+	}
+	if !hollow && !controlsOnly {
+		prepareWorks(t)
+	}
+	if err := prepareNet(); err != nil {
+		t.Fatal(err)
+	}
+	callers := []string{"plain", "root"}
+	if os.Geteuid() != 0 || hollow {
+		callers = callers[:1]
+	}
+	groups := []string{"attack", "works"}
+	if hollow || controlsOnly {
+		groups = groups[:1]
+	}
+	for _, caller := range callers {
+		t.Run(caller, func(t *testing.T) {
+			for _, engine := range engines {
+				if hollow && engine != "native" {
+					continue
+				}
+				t.Run(engine, func(t *testing.T) {
+					for _, g := range groups {
+						t.Run(g, func(t *testing.T) { netGroup(t, caller, engine, g) })
+					}
+				})
+			}
+		})
+	}
+}
+
+// isNet says whether a script belongs to TestNet.
+func isNet(file string) bool { return strings.HasPrefix(filepath.Base(file), "net_") }
+
+func netGroup(t *testing.T, caller, engine, group string) {
+	files, err := filepath.Glob(filepath.Join(place, "testdata", group, "net_*.txt"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts in group %s (%v)", group, err)
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if caller == "plain" && uid == 0 {
+		u, err := user.Lookup(plainUser)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uid, _ = strconv.Atoi(u.Uid)
+		gid, _ = strconv.Atoi(u.Gid)
+	}
+	for _, dir := range []string{caller, filepath.Join(caller, engine[:1]), filepath.Join(caller, engine[:1], "net")} {
+		dir = filepath.Join(place, dir)
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			err = os.Chown(dir, uid, gid)
+		} else if !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			if onlyIn(t, file, caller, engine) {
+				return
+			}
+			t.Parallel()
+			inNamespace(t, caller, engine, file, uid, gid)
+		})
+	}
+}
+
+// modes is a script's first words when it does not depend on who calls it on which engine, and takes long.
+var modes = regexp.MustCompile(`(?m)^only (root|plain)/(native|bwrap)$`)
+
+func onlyIn(t *testing.T, file, caller, engine string) bool {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := modes.FindSubmatch(text)
+	return m != nil && os.Getuid() == 0 && string(m[1])+string(m[2]) != caller+engine
+}
+
+// inNamespace has one script told by another process, in its own world.
+func inNamespace(t *testing.T, caller, engine, file string, uid, gid int) {
+	dir, err := os.MkdirTemp(filepath.Join(place, "worlds"), "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(place, "bin")
+	args := []string{"-script", file, "-dir", dir}
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	if os.Getuid() == 0 {
+		args = append(args, "-uid", fmt.Sprint(uid), "-gid", fmt.Sprint(gid))
+	} else { // the same, as far as a user can: with capabilities in a user namespace of one's own
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		attr.AmbientCaps = []uintptr{1, 10, 12, 13, 21} // DAC_OVERRIDE, NET_BIND_SERVICE, NET_ADMIN, NET_RAW, SYS_ADMIN
+	}
+	args = append(args, "--", filepath.Join(bin, "e2e.test"), "-test.run=^TestNet$", "-test.timeout=20m")
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	cmd := exec.Command(filepath.Join(bin, "internet"), args...)
+	cmd.Dir = place
+	cmd.Env = []string{"HOME=/nonexistent", "PATH=" + searchPath(), "AIGATE_E2E_PLACE=" + place,
+		"AIGATE_E2E_SCRIPT=" + strings.Join([]string{caller, engine, file, dir}, " ")}
+	for _, name := range []string{"CI", "AIGATE_E2E", "AIGATE_E2E_KEEP"} {
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	cmd.SysProcAttr = attr
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	} else if testing.Verbose() {
+		t.Logf("%s", out)
+	}
+}
+
+// tellStory is the other process: it runs one script, here and now.
+func tellStory(t *testing.T, script []string) {
+	caller, engine, file, world := script[0], script[1], script[2], script[3]
+	n := &netStory{work: &work{story: &story{T: t, caller: caller, engine: engine, script: file}}, world: world}
+	defer n.judge()
+	testscript.RunT(n.story, testscript.Params{
+		Files:               []string{file},
+		WorkdirRoot:         filepath.Join(place, caller, engine[:1], "net"),
+		Setup:               n.setup,
+		Cmds:                n.commands(),
+		Condition:           n.condition,
+		Deadline:            time.Now().Add(18 * time.Minute),
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+	})
+}
+
+// netStory is a story whose commands run in a world of their own.
+type netStory struct {
+	*work
+	world string // the folder of its internet
+}
+
+func (n *netStory) setup(env *testscript.Env) error {
+	if err := n.work.setup(env); err != nil {
+		return err
+	}
+	ca := filepath.Join(n.world, "ca.pem")
+	full := ""
+	if os.Getenv("AIGATE_E2E") == "full" {
+		full = "1"
+	}
+	for name, value := range map[string]string{
+		"WORLD": n.world, "FULL": full, "HOST_NETNS": readlink("/proc/self/ns/net"),
+		"SSL_CERT_FILE": ca, "NODE_EXTRA_CA_CERTS": ca, "CURL_CA_BUNDLE": ca, "GIT_SSL_CAINFO": ca, "REQUESTS_CA_BUNDLE": ca, "PIP_CERT": ca,
+		"GIT_SSH_COMMAND": "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
+	} {
+		env.Vars = append(env.Vars, name+"="+value)
+		n.names[name] = true
+	}
+	return nil
+}
+
+func readlink(path string) string {
+	to, _ := os.Readlink(path)
+	return to
+}
+
+func (n *netStory) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	cmds := n.work.commands()
+	maps.Copy(cmds, map[string]func(*testscript.TestScript, bool, []string){
+		"heard":  n.heard,
+		"forget": n.forget,
+		"told":   n.told,
+		"only":   func(*testscript.TestScript, bool, []string) {}, // see modes
+	})
+	return cmds
+}
+
+func (n *netStory) condition(cond string) (bool, error) {
+	if cond == "full" {
+		return os.Getenv("AIGATE_E2E") == "full", nil
+	}
+	return n.work.condition(cond)
+}
+
+// heard REGEXP: the internet was told something like that since the last forget: a line of
+//
+//	wire tcp 203.0.113.66:443                                         any packet that left the machine
+//	dns evil.test A udp                                               a query
+//	tls sni=evil.test addr=203.0.113.66:443                           a handshake
+//	http host=evil.test sni=- addr=203.0.113.66:80 HTTP/1.1 GET /     a request
+//	raw 203.0.113.10:9 "bytes", udp 203.0.113.10:7 "bytes", ssh user=git addr=203.0.113.33:22
+func (n *netStory) heard(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] heard regexp")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	limit := 3 * time.Second
+	if neg {
+		limit = 100 * time.Millisecond // what is under way arrives
+	}
+	var text []byte
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		text, err = os.ReadFile(filepath.Join(n.world, "log"))
+		ts.Check(err)
+		if found := want.Find(text); found != nil {
+			if neg {
+				ts.Fatalf("LEFT: the internet heard %q\n%s", found, text)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	if !neg {
+		ts.Fatalf("the internet did not hear %q, but\n%s", args[0], text)
+	}
+}
+
+// forget empties what the internet heard.
+func (n *netStory) forget(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.Truncate(filepath.Join(n.world, "log"), 0))
+}
+
+// told REGEXP: the audit log has a line like that.
+func (n *netStory) told(ts *testscript.TestScript, neg bool, args []string) {
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("HOME"), ".aigate/audit.jsonl"))
+	if err != nil && !neg {
+		ts.Check(err)
+	}
+	if found := regexp.MustCompile("(?m)" + args[0]).Match(text); found == neg {
+		ts.Fatalf("the audit log has\n%s", text)
+	}
+}
+
+// prepareNet builds what these scripts need beside the rest.
+func prepareNet() error {
+	if err := os.Mkdir(filepath.Join(place, "worlds"), 0o755); err != nil {
+		return err
+	}
+	return build("./internet", filepath.Join(place, "bin/internet"))
+}
