@@ -111,6 +111,9 @@ func (w *work) condition(cond string) (bool, error) {
 	case "agents":
 		_, err := os.Stat(filepath.Join(place, "agents/node_modules/.bin"))
 		return err == nil, nil
+	case "java":
+		_, err := exec.LookPath("java")
+		return err == nil, nil
 	case "chromium":
 		_, err := exec.LookPath("chromium")
 		return err == nil, nil
@@ -262,7 +265,8 @@ func prepareWorks(t *testing.T) {
 	}
 	worksPrepared = true
 	packages := map[string]string{
-		"gdb": "gdb", "go": "golang-go", "less": "less", "make": "make", "node": "nodejs", "npm": "npm", "vim": "vim", "locale": "libc-bin",
+		"gdb": "gdb", "go": "golang-go", "less": "less", "make": "make", "musl-gcc": "musl-tools",
+		"wget": "wget", "ssh": "openssh-client", "node": "nodejs", "npm": "npm", "vim": "vim", "locale": "libc-bin",
 	}
 	missing := map[string]bool{}
 	for tool, pkg := range packages {
@@ -279,6 +283,9 @@ func prepareWorks(t *testing.T) {
 	}
 	if _, err := exec.LookPath("chromium"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e: NOT RUN: works/chromium; there is no chromium (on Debian: apt-get install chromium)")
+	}
+	if _, err := exec.LookPath("java"); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: NOT RUN: works/net_java; there is no java (on Debian: apt-get install default-jdk-headless)")
 	}
 	if err := build("./modelserver", filepath.Join(place, "bin/modelserver")); err != nil {
 		t.Fatal(err)

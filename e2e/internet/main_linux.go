@@ -28,6 +28,7 @@ import (
 const (
 	hostV4, worldV4 = "10.77.0.2", "10.77.0.1"
 	hostV6, worldV6 = "2001:db8:77::2", "2001:db8:77::1"
+	hostsResolver   = "203.0.113.53"
 )
 
 type flags struct {
@@ -143,7 +144,7 @@ func command(f flags) (int, error) {
 func furnish(z *zone, dir string) error {
 	resolv := z.resolv
 	if resolv == "" {
-		resolv = "nameserver 203.0.113.53\n"
+		resolv = "nameserver " + hostsResolver + "\n"
 	}
 	files := map[string]string{"/etc/resolv.conf": resolv, "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n" + z.hosts}
 	if z.layout != "" {
@@ -218,6 +219,10 @@ route add 10.77.0.0/24 dev eth0 table local
 route add 2001:db8:77::/64 dev eth0 table local
 route add local default dev lo table local
 route add local ::/0 dev lo table local`); err != nil {
+		return 0, err
+	}
+	// Answers come from the address that was asked, which no interface here has.
+	if err := os.WriteFile("/proc/sys/net/ipv6/ip_nonlocal_bind", []byte("1"), 0); err != nil {
 		return 0, err
 	}
 	z, err := readZone(f.script)

@@ -60,6 +60,9 @@ func describe(protocol uint16, p []byte) string {
 	if len(body) >= 4 {
 		port = binary.BigEndian.Uint16(body[2:])
 	}
+	if port == 53 && to.String() == hostsResolver {
+		return "" // the machine's own, for whom it asks is a line of its own
+	}
 	switch next {
 	case unix.IPPROTO_TCP:
 		const syn, ack = 2, 16
