@@ -40,6 +40,7 @@ git.test         203.0.113.33
 api.test         203.0.113.34
 mail.test        203.0.113.35
 db.test          203.0.113.36
+*.wild.test      203.0.113.51
 `
 
 type zone struct {
