@@ -36,17 +36,26 @@ type part struct {
 	run  func(*place, io.Writer) error
 }
 
-var parts = []part{{"start", benchStart}, {"match", benchMatch}, {"masks", benchMasks}, {"watch", benchWatch}}
+var parts = []part{{"start", benchStart}, {"match", benchMatch}, {"masks", benchMasks}, {"watch", benchWatch}, {"net", benchNet}}
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == readerArg {
-		read(os.Args[2])
-		return
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case readerArg:
+			read(os.Args[2])
+			return
+		case clientArg:
+			client(os.Args[2])
+			return
+		case worldArg:
+			fmt.Fprintln(os.Stderr, "bench: a network of its own:", furnishWorld(os.Args[2:]))
+			os.Exit(1)
+		}
 	}
 	var f flags
 	flag.StringVar(&f.aigate, "aigate", "./aigate", "the `binary` to measure")
 	flag.StringVar(&f.write, "write", "", "put the tables into that `page` too")
-	flag.StringVar(&f.only, "only", "start,match,masks,watch", "the `parts` to run")
+	flag.StringVar(&f.only, "only", "start,match,masks,watch,net", "the `parts` to run")
 	flag.IntVar(&f.rounds, "rounds", 60, "rounds of the start-up")
 	flag.IntVar(&f.files, "files", 200_000, "files in the tree to search")
 	flag.Parse()
@@ -82,25 +91,51 @@ func outer(f flags) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	c := exec.CommandContext(ctx, filepath.Join(dir, "bench"), os.Args[1:]...)
-	c.Dir = dir
-	c.Env = []string{placeEnv + "=" + dir, "HOME=" + filepath.Join(dir, "home"), "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG=C.UTF-8", "USER=bench"}
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(dir, plainID, plainID); err != nil {
 			return err
 		}
-		c.SysProcAttr.Credential = &syscall.Credential{Uid: plainID, Gid: plainID}
 	}
 	var figures bytes.Buffer
-	c.Stdout, c.Stderr = io.MultiWriter(os.Stdout, &figures), os.Stderr
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("measuring: %w", err)
+	header(io.MultiWriter(os.Stdout, &figures))
+	for _, net := range []bool{false, true} {
+		if err := measureIn(ctx, f, dir, net, &figures); err != nil {
+			return err
+		}
 	}
 	if f.write == "" {
 		return nil
 	}
 	return writePage(f.write, figures.String())
+}
+
+// measureIn has the second process measure the network, or all the rest.
+func measureIn(ctx context.Context, f flags, dir string, net bool, figures io.Writer) error {
+	var names []string
+	for _, part := range parts {
+		if strings.Contains(","+f.only+",", ","+part.name+",") && (part.name == "net") == net {
+			names = append(names, part.name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	args := append(os.Args[1:len(os.Args):len(os.Args)], "-only", strings.Join(names, ","))
+	c := exec.CommandContext(ctx, filepath.Join(dir, "bench"), args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 {
+		c.SysProcAttr.Credential = &syscall.Credential{Uid: plainID, Gid: plainID}
+	}
+	if net {
+		c = inWorld(ctx, dir, args)
+	}
+	c.Dir = dir
+	c.Env = []string{placeEnv + "=" + dir, "HOME=" + filepath.Join(dir, "home"), "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG=C.UTF-8", "USER=bench"}
+	c.Stdout, c.Stderr = io.MultiWriter(os.Stdout, figures), os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("measuring: %w", err)
+	}
+	return nil
 }
 
 // inner measures.
@@ -109,7 +144,6 @@ func inner(f flags) error {
 	if err != nil {
 		return err
 	}
-	header(os.Stdout)
 	for _, part := range parts {
 		if !strings.Contains(","+f.only+",", ","+part.name+",") {
 			continue
