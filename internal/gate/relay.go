@@ -155,13 +155,13 @@ func (r *relay) pass(b []byte) (*refusal, error) {
 	in := r.inspect
 	defer r.up.release()
 	for {
-		b, refused := in.feed(b)
+		judged, refused := in.feed(b)
 		if refused != nil {
 			return refused, nil
 		}
 		r.expectStatus()
-		if len(b) > 0 {
-			if err := r.up.send(b); err != nil {
+		if len(judged) > 0 {
+			if err := r.up.send(judged); err != nil {
 				return nil, err
 			}
 		}
