@@ -80,9 +80,14 @@ func netGroup(t *testing.T, caller, engine, group string) {
 	}
 	for _, dir := range []string{caller, filepath.Join(caller, engine[:1]), filepath.Join(caller, engine[:1], "net")} {
 		dir = filepath.Join(place, dir)
-		if err := os.Mkdir(dir, 0o755); err == nil {
+		err := os.Mkdir(dir, 0o755)
+		if os.IsExist(err) {
+			continue
+		}
+		if err == nil {
 			err = os.Chown(dir, uid, gid)
-		} else if !os.IsExist(err) {
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
