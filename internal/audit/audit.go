@@ -79,7 +79,7 @@ type entry struct {
 	count, written int
 }
 
-// New is a log that writes to path. It touches nothing.
+// New is a log that writes to path; with "" it only counts. It touches nothing.
 func New(path string, run Run) *Log {
 	now := time.Now().UTC()
 	return &Log{file: file{path: path}, seen: map[Event]*entry{}, line: Line{
@@ -163,7 +163,7 @@ func (l *Log) writeMore() {
 
 // append stops at the first error: a full disk does not get better by trying for every event.
 func (l *Log) append(line Line) {
-	if l.err != nil || l.done {
+	if l.err != nil || l.done || l.file.path == "" {
 		return
 	}
 	line.Time = time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
@@ -213,7 +213,10 @@ func (l *Log) Summary(most int) string {
 		fmt.Fprintf(&b, "%s (%d)", s.name, s.count)
 	}
 	if left > 0 {
-		fmt.Fprintf(&b, ", and %d more, see `aigate audit`", left)
+		fmt.Fprintf(&b, ", and %d more", left)
+		if l.file.path != "" {
+			b.WriteString(", see `aigate audit`")
+		}
 	}
 	return b.String()
 }

@@ -238,6 +238,17 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestNowhere: without a file there are still counts.
+func TestNowhere(t *testing.T) {
+	l := New("", Run{})
+	record(l, 2, Event{Kind: "dns", Subject: "a"})
+	record(l, 1, Event{Kind: "dns", Subject: "b"})
+	closed(t, l)
+	if s := l.Summary(1); s != "refused a (2), and 1 more" {
+		t.Error(s)
+	}
+}
+
 // TestTorn: a line that was cut short, by a full disk, costs itself alone.
 func TestTorn(t *testing.T) {
 	l, path := newLog(t)

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -60,11 +62,20 @@ type events struct {
 
 func newEvents(h policy.Host, f *runFlags, onTerminal bool) *events {
 	e := &events{quiet: f.quiet, verbose: f.verbose, live: f.verbose && !onTerminal}
-	e.log = audit.New(auditFile(h.Home), audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
+	path := auditFile(h.Home)
+	if f.defaults && (h.Home == "" || absent(filepath.Dir(path))) {
+		path = "" // --defaults works without `aigate init`, and leaves nothing behind
+	}
+	e.log = audit.New(path, audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
 	if e.live {
 		e.log.Each = sayEvent
 	}
 	return e
+}
+
+func absent(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // auditFile is where the log is, hidden from every sandbox with the folder it is in.
