@@ -50,6 +50,7 @@ type Resolver struct {
 	once    sync.Once
 	ctx     context.Context
 	close   context.CancelFunc
+	wait    time.Duration // patience
 	waiting chan struct{}
 	streams chan struct{}
 	reports reports
@@ -58,6 +59,9 @@ type Resolver struct {
 func (r *Resolver) start() {
 	r.once.Do(func() {
 		r.ctx, r.close = context.WithCancel(context.Background())
+		if r.wait == 0 {
+			r.wait = patience
+		}
 		r.waiting = make(chan struct{}, maxWaiting)
 		r.streams = make(chan struct{}, maxStreams)
 		if r.Names == nil {
@@ -171,14 +175,14 @@ func (r *Resolver) exists(name string, wait bool) (err error, later bool) {
 	if !wait {
 		return nil, true
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.wait)
 	defer cancel()
 	_, err = r.Lookup.Addrs(ctx, name)
 	return err, false
 }
 
 func (r *Resolver) real(name string) outcome {
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.wait)
 	defer cancel()
 	addrs, lasts, err := r.Real(ctx, name)
 	if err != nil {

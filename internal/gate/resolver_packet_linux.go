@@ -72,7 +72,12 @@ func wantDestination(c *net.UDPConn) error {
 			return
 		}
 		if family == unix.AF_INET6 {
-			opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+			// A socket for both families. Answers come from addresses that are no interface's, only routed here, which IPv6
+			// does not allow otherwise.
+			opt = errors.Join(
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1),
+			)
 			return
 		}
 		opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
