@@ -72,8 +72,8 @@ func overlay(t *testing.T, path, text string) {
 	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
 }
 
-// serve lets a resolver answer on port 53 of every address.
-func serve(t *testing.T, r *Resolver) {
+// answering lets a resolver answer on port 53 of every address.
+func answering(t *testing.T, r *Resolver) {
 	t.Helper()
 	packets, err := net.ListenUDP("udp", &net.UDPAddr{Port: 53})
 	must(t, err)
@@ -106,7 +106,7 @@ func TestEveryAddress(t *testing.T) {
 		return
 	}
 	r, _ := newResolver(t)
-	serve(t, r)
+	answering(t, r)
 	for _, server := range []string{
 		"198.18.0.1", "127.0.0.1", "127.0.0.53", "8.8.8.8", "10.0.2.3", "169.254.169.254", "203.0.113.9",
 		"::1", "fd61:6967:6174:6500::1", "2001:4860:4860::8888", "fd00:ec2::254", "::ffff:8.8.8.8",
@@ -250,7 +250,7 @@ func TestClients(t *testing.T) {
 	o := newOutside(t)
 	r, e := newResolver(t)
 	r.Lookup = o.lookup(t, r.Names)
-	serve(t, r)
+	answering(t, r)
 	overlay(t, "/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n")
 	overlay(t, "/etc/nsswitch.conf", "hosts: files dns\n")
 	overlay(t, "/etc/resolv.conf", "nameserver 198.18.0.1\nsearch corp.example\n")
