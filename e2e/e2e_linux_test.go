@@ -156,7 +156,7 @@ func asPlainUser(t *testing.T) {
 	gid, _ := strconv.Atoi(u.Gid)
 	args := []string{"-test.run=" + onlyThis(t)}
 	flag.Visit(func(f *flag.Flag) {
-		if slices.Contains([]string{"test.v", "test.parallel", "test.timeout", "test.failfast", "test.skip", "test.count"}, f.Name) {
+		if slices.Contains([]string{"test.v", "test.parallel", "test.timeout", "test.failfast", "test.skip", "test.count", "starts"}, f.Name) {
 			args = append(args, "-"+f.Name+"="+f.Value.String())
 		}
 	})
