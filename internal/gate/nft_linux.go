@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,7 +44,7 @@ const proxied = 1
 // packets meet two comparisons. Without refuse, which takes expressions that a
 // kernel may lack, what no rule names is led to the gate, which refuses it.
 func table(f *Front, refuse bool) *batch {
-	m := &batch{}
+	m := &batch{b: make([]byte, 0, 8<<10)}
 	m.bracket(unix.NFNL_MSG_BATCH_BEGIN)
 	m.nft(unix.NFT_MSG_NEWTABLE, 0, func() {
 		m.text(unix.NFTA_TABLE_NAME, tableName)
@@ -245,12 +246,11 @@ func (m *batch) to(p netip.Prefix) {
 	}
 	m.meta(unix.NFT_META_NFPROTO)
 	m.equal([]byte{fam})
+	a = a[:max((p.Bits()+7)/8, 1)] // only the bytes that matter
 	m.load(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(len(a)))
-	if !p.IsSingleIP() {
-		mask := make([]byte, len(a))
-		for i := range p.Bits() {
-			mask[i/8] |= 0x80 >> (i % 8)
-		}
+	if p.Bits() < 8*len(a) {
+		mask := bytes.Repeat([]byte{0xff}, len(a))
+		mask[len(a)-1] <<= 8*len(a) - p.Bits()
 		m.mask(mask)
 	}
 	m.equal(a)

@@ -67,7 +67,9 @@ func (t *Transparent) start(s Sockets) (err error) {
 	if err := t.listen(ipv6, s); err != nil {
 		return err
 	}
-	t.slots = make(chan struct{}, mostConnections())
+	if t.slots == nil {
+		t.slots = make(chan struct{}, mostConnections())
+	}
 	go t.run() // one: each would wake a thread, and what they wait for comes later
 	return nil
 }
@@ -83,13 +85,17 @@ func (t *Transparent) run() {
 	t.resolver.ServePacket(t.udp)
 }
 
+// mostAddresses is how many rules about addresses the table is burdened with: it
+// has to fit into one message. With more the gate judges alone.
+const mostAddresses = 200
+
 // divert puts the best table in place that this kernel takes.
 func (t *Transparent) divert(fd int) error {
 	if t.Front.Variant == ByPort {
 		return nil
 	}
 	failed, err := exchange(fd, listenLog())
-	if t.Refuses = err == nil && len(failed) == 0; t.Refuses {
+	if t.Refuses = err == nil && len(failed) == 0 && len(t.Front.Addresses) <= mostAddresses; t.Refuses {
 		err = apply(fd, table(&t.Front, true))
 	}
 	if !t.Refuses || errors.Is(err, errAbsent) {
@@ -168,14 +174,15 @@ func bind(fd int, ipv6 bool, port uint16, transparent bool) error {
 }
 
 // mostConnections is how many are served at once. Each takes a descriptor here,
-// one to the server, and perhaps a pair of pipes each way; the rest wait in the
+// one to the server, and for a while perhaps another; the rest wait in the
 // kernel's queue.
 func mostConnections() int {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		return 64
 	}
-	return int(min(max(l.Cur, 200)-100, 40_000) / 6)
+	const ours = 128 // listeners, pipes, the watcher, the audit
+	return int(min((max(l.Cur, ours+64)-ours)/3, 4096))
 }
 
 // accept hands connections to the gate until the listener is closed.

@@ -84,6 +84,8 @@ type box struct {
 	served *Transparent
 
 	logTaken bool
+	slots    int
+	handle   func(*net.TCPConn, netip.AddrPort)
 	mu       sync.Mutex
 	events   []Event
 }
@@ -137,6 +139,12 @@ func (b *box) run(program, variant string, env []string, rules ...string) string
 	b.served = &Transparent{Front: *front, resolver: b.resolver(r), handle: tell, event: func(e Event) { b.mu.Lock(); b.events = append(b.events, e); b.mu.Unlock() }}
 	more := fds[5:]
 	start := time.Now()
+	if b.handle != nil {
+		b.served.handle = b.handle
+	}
+	if b.slots > 0 {
+		b.served.slots = make(chan struct{}, b.slots)
+	}
 	if b.logTaken {
 		if failed, err := exchange(fds[4], listenLog()); err != nil || failed != nil {
 			t.Fatal(err, failed)
@@ -295,5 +303,64 @@ func TestConnections(t *testing.T) {
 				t.Errorf("events %s, want %s", got, tt.events)
 			}
 		})
+	}
+}
+
+// TestManyAddresses: more rules than a table takes are judged by the gate.
+func TestManyAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		rules int
+		want  string
+	}{{mostAddresses, "ECONNREFUSED"}, {mostAddresses + 1, "to 203.0.113.9:443"}, {3000, "to 203.0.113.9:443"}} {
+		var rules []string
+		for i := range tt.rules {
+			rules = append(rules, fmt.Sprintf("10.%d.%d.0/24:80", i/256, i%256))
+		}
+		b := &box{t: t}
+		got := b.run("dial", "", []string{"GATE_TEST_DIAL=tcp/203.0.113.9:443 tcp/10.0.7.7:80"}, rules...)
+		if want := "tcp/203.0.113.9:443 " + tt.want + "\ntcp/10.0.7.7:80 to 10.0.7.7:80\n"; got != want {
+			t.Errorf("%d rules: %s", tt.rules, got)
+		}
+	}
+}
+
+// TestCrowd: what cannot be served yet waits, and is served later.
+func TestCrowd(t *testing.T) {
+	var mu sync.Mutex
+	var now, most int
+	count := func(d int) {
+		mu.Lock()
+		defer mu.Unlock()
+		now += d
+		most = max(most, now)
+	}
+	b := &box{t: t, slots: 3, handle: func(c *net.TCPConn, to netip.AddrPort) {
+		count(1)
+		defer count(-1)
+		time.Sleep(10 * time.Millisecond) // others come meanwhile
+		tell(c, to)
+	}}
+	got := b.run("crowd", "", nil, "a.com")
+	if got != "40 served\n" || most > 3 {
+		t.Errorf("%d at once, %s", most, got)
+	}
+}
+
+func init() {
+	programs["crowd"] = func() {
+		var all []net.Conn
+		for range 40 { // open before the first is read
+			c, err := net.Dial("tcp", "198.18.0.9:443")
+			check(err)
+			all = append(all, c)
+		}
+		served := 0
+		for _, c := range all {
+			c.SetDeadline(time.Now().Add(20 * time.Second))
+			if b, err := io.ReadAll(c); err == nil && string(b) == "to 198.18.0.9:443\n" {
+				served++
+			}
+		}
+		fmt.Println(served, "served")
 	}
 }
