@@ -92,9 +92,11 @@ func carried(a netip.Addr) []netip.Addr {
 	case a.IsUnspecified() || a.IsLoopback():
 	case prefix6(0, 0, 0, 0, 96).Contains(a), // IPv4-compatible (RFC 4291, 2.5.5.1)
 		prefix6(0x0064, 0xff9b, 0, 0, 96).Contains(a),                           // NAT64 (RFC 6052)
-		prefix6(0x0064, 0xff9b, 1, 0, 48).Contains(a),                           // NAT64 (RFC 8215), as most networks number it
+		prefix6(0x0064, 0xff9b, 1, 0, 96).Contains(a),                           // NAT64 (RFC 8215) with a prefix of that length
 		zero(b[:8]) && b[8] == 0xff && b[9] == 0xff && b[10] == 0 && b[11] == 0: // IPv4-translated (RFC 2765)
 		return []netip.Addr{v4(12, 0)}
+	case prefix6(0x0064, 0xff9b, 1, 0, 48).Contains(a): // and with its whole prefix (RFC 6052, 2.2)
+		return []netip.Addr{netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]})}
 	case prefix6(0x2002, 0, 0, 0, 16).Contains(a): // 6to4 (RFC 3056)
 		return []netip.Addr{v4(2, 0)}
 	case prefix6(0x2001, 0, 0, 0, 32).Contains(a): // Teredo (RFC 4380): server, and client inverted

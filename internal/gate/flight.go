@@ -154,7 +154,7 @@ func (in *inspector) end() ([]byte, *refusal) {
 // stalled is for a client that began and did not go on.
 func (in *inspector) stalled() *refusal {
 	kind := "http"
-	if in.stage == inHello || in.stage == sniffing && in.token == 0 {
+	if in.stage == inHello || in.stage == sniffing && !tokenChar(in.held[0]) {
 		kind = "tls"
 	}
 	return &refusal{kind: kind, reason: "the client did not go on with what it began to say"}
@@ -249,17 +249,18 @@ func (in *inspector) sniffText(b []byte) *refusal {
 		}
 		in.token = i
 	}
-	end := bytes.IndexByte(b[in.off:], '\n')
+	i := bytes.IndexAny(b[in.off:], "\n\x00")
+	end := in.off + i
 	switch {
-	case end >= 0:
-		return in.firstLine(b[:in.off+end+1])
-	case bytes.IndexByte(b[in.off:], 0) < 0:
+	case i < 0:
 		in.off = len(b)
-		return nil
-	case knownMethod(b[:in.token]) || namesHTTP(b):
+	case b[end] == '\n':
+		return in.firstLine(b[:end+1])
+	case knownMethod(b[:in.token]) || namesHTTP(b[:end]):
 		return &refusal{kind: "http", reason: "request with a NUL"}
+	default:
+		in.stage = opened // "0032git-upload-pack /project\0host=…"
 	}
-	in.stage = opened // "0032git-upload-pack /project\0host=…"
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // flightPatience is for the rest of what a client has begun to say and that is
 // held. Before its first byte a client has all the time it wants.
-const flightPatience = 30 * time.Second
+var flightPatience = 30 * time.Second // shorter in tests
 
 // A relay is the two ends of a connection and what goes between them.
 //
