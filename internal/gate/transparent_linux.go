@@ -188,26 +188,21 @@ func mostConnections() int {
 // accept hands connections to the gate until the listener is closed.
 func (t *Transparent) accept(l *net.TCPListener) {
 	for {
-		select {
-		case t.slots <- struct{}{}:
-		case <-t.closing:
+		c, err := l.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		c, err := l.AcceptTCP()
-		if err != nil {
-			<-t.slots
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Out of descriptors or memory: the connection waits in the kernel.
-			select {
-			case <-time.After(20 * time.Millisecond):
-			case <-t.closing:
-				return
-			}
+		if err != nil { // out of descriptors or memory: the connection waits in the kernel
+			time.Sleep(20 * time.Millisecond)
 			continue
 		}
-		go t.serve(c)
+		select {
+		case t.slots <- struct{}{}:
+			go t.serve(c)
+		case <-t.closing:
+			c.Close()
+			return
+		}
 	}
 }
 

@@ -364,3 +364,55 @@ func init() {
 		fmt.Println(served, "served")
 	}
 }
+
+func init() {
+	programs["own"] = func() {
+		for _, at := range []string{"0.0.0.0", "127.0.0.1", "[::1]", "[::]"} {
+			network := "tcp4"
+			if strings.HasPrefix(at, "[") {
+				network = "tcp" // both families, for [::]
+			}
+			l, err := net.Listen(network, at+":0")
+			check(err)
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					fmt.Fprintln(c, "own", at)
+					c.Close()
+				}
+			}()
+			for _, to := range strings.Fields(os.Getenv("GATE_TEST_DIAL")) {
+				c, err := net.Dial("tcp", to+":"+port)
+				if err != nil {
+					continue
+				}
+				b, _ := io.ReadAll(c)
+				fmt.Println(to, strings.TrimSpace(string(b)))
+			}
+		}
+	}
+}
+
+// TestOwnServers: what a program listens on is its own, on every address of the sandbox.
+func TestOwnServers(t *testing.T) {
+	b := &box{t: t}
+	got := b.run("own", "", []string{"GATE_TEST_DIAL=127.0.0.1 127.0.0.9 [::1] 198.18.0.1 [fd61:6967:6174:6500::1] 203.0.113.9"}, "a.com", "localhost:1")
+	const want = `127.0.0.1 own 0.0.0.0
+127.0.0.9 own 0.0.0.0
+198.18.0.1 own 0.0.0.0
+127.0.0.1 own 127.0.0.1
+[::1] own [::1]
+127.0.0.1 own [::]
+127.0.0.9 own [::]
+[::1] own [::]
+198.18.0.1 own [::]
+[fd61:6967:6174:6500::1] own [::]
+`
+	if got != want {
+		t.Errorf("got\n%s", got)
+	}
+}
