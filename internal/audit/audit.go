@@ -24,6 +24,7 @@ const (
 	mostEvents = 1000 // different ones a run
 	mostName   = 253  // bytes, a host's name at its longest
 	mostReason = 200
+	mostShown  = 80 // of a name in Summary
 	mostPath   = 1024
 )
 
@@ -31,7 +32,7 @@ const (
 // that came more often.
 type Event struct {
 	Kind    string // what noticed it: "dns", "connect", "tls", ...
-	Subject string // what it is about, in the form that a rule has
+	Subject string // what it is about, in the form that a rule has; "" for many different things
 	Reason  string // in few words
 	Failed  bool   // allowed, but it could not be done
 }
@@ -47,7 +48,7 @@ type Line struct {
 	Command string `json:"command"`
 	Kind    string `json:"kind"`
 	Outcome string `json:"outcome"` // Refused, Failed, or More
-	Subject string `json:"subject,omitempty"`
+	Subject string `json:"subject"`
 	Reason  string `json:"reason"`
 	Count   int    `json:"count"` // since the run began
 }
@@ -64,14 +65,15 @@ type Log struct {
 	// Each, when set, is told of every event that gets a line, when it first comes.
 	Each func(Event)
 
-	file  file
-	line  Line // of this run
-	mu    sync.Mutex
-	seen  map[Event]*entry
-	order []*entry
-	more  int // events beyond mostEvents
-	done  bool
-	err   error // the first
+	file        file
+	line        Line // of this run
+	mu          sync.Mutex
+	seen        map[Event]*entry
+	order       []*entry
+	more        int // events beyond mostEvents
+	moreWritten int
+	done        bool
+	err         error // the first
 }
 
 type entry struct {
@@ -89,42 +91,43 @@ func New(path string, run Run) *Log {
 	}}
 }
 
-// Record notes an event: a line when it is new, and when it has come ten times,
-// a hundred, a thousand, so that the file says how bad it was even if aigate is
-// killed before Close.
-func (l *Log) Record(e Event) {
+// Record notes that an event came n times: a line when it is new, and when it
+// has come ten times, a hundred, a thousand, so that the file says how bad it
+// was even if aigate is killed before Close.
+func (l *Log) Record(e Event, n int) {
 	e.Kind, e.Subject, e.Reason = clean(e.Kind, 20), clean(e.Subject, mostName+len(":65535")), clean(e.Reason, mostReason)
-	if l.record(e) && l.Each != nil {
+	if l.record(e, n) && l.Each != nil {
 		l.Each(e)
 	}
 }
 
-func (l *Log) record(e Event) (first bool) {
+func (l *Log) record(e Event, n int) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.seen[e]
 	switch {
 	case at == nil && len(l.seen) >= mostEvents:
-		if l.more++; l.more == 1 {
+		if l.more += n; l.more == n {
 			l.writeMore()
 		}
 		return false
 	case at == nil:
-		at = &entry{Event: e}
+		first, at = true, &entry{Event: e}
 		l.seen[e] = at
 		l.order = append(l.order, at)
 	}
-	at.count++
-	if powerOfTen(at.count) {
+	before := digits(at.count)
+	if at.count += n; digits(at.count) != before {
 		l.write(at)
 	}
-	return at.count == 1
+	return first
 }
 
-func powerOfTen(n int) bool {
-	for ; n%10 == 0; n /= 10 {
+func digits(n int) (d int) {
+	for ; n > 0; n /= 10 {
+		d++
 	}
-	return n == 1
+	return d
 }
 
 // Close writes the counts that no line says yet. The error is the first that
@@ -137,7 +140,7 @@ func (l *Log) Close() error {
 			l.write(at)
 		}
 	}
-	if l.more > 1 {
+	if l.more > l.moreWritten {
 		l.writeMore()
 	}
 	l.done = true
@@ -156,6 +159,7 @@ func (l *Log) write(at *entry) {
 
 func (l *Log) writeMore() {
 	line := l.line
+	l.moreWritten = l.more
 	line.Kind, line.Outcome, line.Count = "audit", More, l.more
 	line.Reason = fmt.Sprintf("a run has lines for %d different events; what came after is only counted", mostEvents)
 	l.append(line)
@@ -188,7 +192,12 @@ func (l *Log) Summary(most int) string {
 		count  int
 	}
 	var all []subject
+	left := l.more
 	for _, at := range l.order {
+		if at.Subject == "" {
+			left += at.count
+			continue
+		}
 		i := slices.IndexFunc(all, func(s subject) bool { return s.name == at.Subject && s.failed == at.Failed })
 		if i < 0 {
 			i, all = len(all), append(all, subject{name: at.Subject, failed: at.Failed})
@@ -196,7 +205,7 @@ func (l *Log) Summary(most int) string {
 		all[i].count += at.count
 	}
 	slices.SortStableFunc(all, func(a, b subject) int { return b.count - a.count })
-	left := max(0, len(all)-most) + l.more
+	left += max(0, len(all)-most)
 	all = all[:min(len(all), most)]
 	// What was refused stands before what failed, each with the most frequent first.
 	slices.SortStableFunc(all, func(a, b subject) int { return order(a.failed) - order(b.failed) })
@@ -210,10 +219,14 @@ func (l *Log) Summary(most int) string {
 		default:
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s (%d)", s.name, s.count)
+		fmt.Fprintf(&b, "%s (%d)", cut(s.name, mostShown), s.count)
 	}
 	if left > 0 {
-		fmt.Fprintf(&b, ", and %d more", left)
+		if len(all) == 0 {
+			fmt.Fprintf(&b, "refused %d", left)
+		} else {
+			fmt.Fprintf(&b, ", and %d more", left)
+		}
 		if l.file.path != "" {
 			b.WriteString(", see `aigate audit`")
 		}

@@ -20,7 +20,7 @@ func newLog(t *testing.T) (*Log, string) {
 
 func record(l *Log, times int, e Event) {
 	for range times {
-		l.Record(e)
+		l.Record(e, 1)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestFlood(t *testing.T) {
 	long := strings.Repeat("y", 1<<20)
 	l.Each = func(Event) { told++ }
 	for i := range 20_000 {
-		l.Record(Event{Kind: "dns", Subject: fmt.Sprintf("%d.%s.evil.com", i, strings.Repeat("x", 400)), Reason: long})
+		l.Record(Event{Kind: "dns", Subject: fmt.Sprintf("%d.%s.evil.com", i, strings.Repeat("x", 400)), Reason: long}, 1)
 	}
 	record(l, 1_000_000, Event{Kind: "dns", Subject: "evil.com"})
 	record(l, 100_000, Event{Kind: "dns", Subject: fmt.Sprintf("0.%s.evil.com", strings.Repeat("x", 400)), Reason: long})
@@ -150,7 +150,7 @@ func TestFlood(t *testing.T) {
 // TestClean: nothing of what a program chose is acted on by a terminal, and nothing ends a line.
 func TestClean(t *testing.T) {
 	l, path := newLog(t)
-	l.Record(Event{Kind: "dns", Subject: "\x1b]0;pwned\x07\n{\"time\":1}\u202e\xff.com\x7f", Reason: "a\r\nb"})
+	l.Record(Event{Kind: "dns", Subject: "\x1b]0;pwned\x07\n{\"time\":1}\u202e\xff.com\x7f", Reason: "a\r\nb"}, 1)
 	closed(t, l)
 	all := lines(t, path)
 	if len(all) != 1 {
@@ -185,7 +185,7 @@ func TestTogether(t *testing.T) {
 			go func() {
 				defer all.Done()
 				for i := range 50 {
-					l.Record(Event{Kind: "dns", Subject: fmt.Sprintf("%d.%d", g, i)})
+					l.Record(Event{Kind: "dns", Subject: fmt.Sprintf("%d.%d", g, i)}, 1)
 				}
 			}()
 		}
@@ -238,6 +238,31 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestMany: some events stand for many.
+func TestMany(t *testing.T) {
+	l, path := newLog(t)
+	many := Event{Kind: "dns", Reason: "more questions refused"}
+	l.Record(many, 150)
+	l.Record(many, 50)
+	l.Record(many, 7000)
+	if s := l.Summary(5); s != "refused 7200, see `aigate audit`" {
+		t.Error(s)
+	}
+	l.Record(Event{Kind: "dns", Subject: strings.Repeat("x", 200)}, 1)
+	if s := l.Summary(5); s != "refused "+strings.Repeat("x", 77)+"... (1), and 7200 more, see `aigate audit`" {
+		t.Error(s)
+	}
+	l.Record(many, 1)
+	closed(t, l)
+	var counts []int
+	for _, l := range lines(t, path) {
+		counts = append(counts, l.Count)
+	}
+	if fmt.Sprint(counts) != "[150 7200 1 7201]" {
+		t.Error(counts)
+	}
+}
+
 // TestNowhere: without a file there are still counts.
 func TestNowhere(t *testing.T) {
 	l := New("", Run{})
@@ -252,12 +277,12 @@ func TestNowhere(t *testing.T) {
 // TestTorn: a line that was cut short, by a full disk, costs itself alone.
 func TestTorn(t *testing.T) {
 	l, path := newLog(t)
-	l.Record(Event{Kind: "dns", Subject: "a"})
+	l.Record(Event{Kind: "dns", Subject: "a"}, 1)
 	if err := os.Truncate(path, 40); err != nil {
 		t.Fatal(err)
 	}
 	l.file.torn = true
-	l.Record(Event{Kind: "dns", Subject: "b"})
+	l.Record(Event{Kind: "dns", Subject: "b"}, 1)
 	closed(t, l)
 	if read, err := Read(path, 9); err != nil || len(read) != 1 || read[0].Subject != "b" {
 		t.Error(read, err)

@@ -62,7 +62,7 @@ func showLines(lines []audit.Line, home string) error {
 			at = t.Local().Format("2006-01-02 15:04:05")
 		}
 		what := l.Subject
-		if l.Count > 1 {
+		if l.Count > 1 || what == "" {
 			what = strings.TrimSpace(fmt.Sprintf("%s (%d)", what, l.Count))
 		}
 		project := l.Project

@@ -83,7 +83,7 @@ func auditFile(home string) string { return filepath.Join(home, ".aigate", "audi
 
 // network takes an event of the gate, from any goroutine.
 func (e *events) network(ev gate.Event) {
-	e.log.Record(audit.Event{Kind: ev.Kind, Subject: ev.Subject(), Reason: ev.Reason, Failed: ev.Failed})
+	e.log.Record(audit.Event{Kind: ev.Kind, Subject: ev.Subject(), Reason: ev.Reason, Failed: ev.Failed}, max(1, ev.Count))
 }
 
 // tell ends the log and says what is in it.
@@ -114,5 +114,8 @@ func sayEvent(ev audit.Event) {
 	if ev.Failed {
 		what = "could not reach"
 	}
-	say("network: %s %s: %s (%s)", what, ev.Subject, ev.Reason, ev.Kind)
+	if ev.Subject != "" {
+		what += " " + ev.Subject
+	}
+	say("network: %s: %s (%s)", what, ev.Reason, ev.Kind)
 }

@@ -11,15 +11,16 @@ type Event struct {
 	Name   string         // the name in question, "" when there is none
 	Addr   netip.AddrPort // the address and port; with a Name, only the port may be known
 	Reason string         // for a user, in few words
+	Count  int            // how many it stands for, where they are too many to tell one by one
 	Failed bool           // not refused: a rule allows it, but it could not be done
 }
 
 // Subject is what the event is about, in the form that a rule has: "evil.com",
 // "evil.com:443" or "203.0.113.9:443"; behind UDP, for which there are no
-// rules, stands "/udp".
+// rules, stands "/udp". Events that stand for many have none.
 func (e Event) Subject() string {
 	s := e.subject()
-	if e.Kind == "udp" && s != e.Kind {
+	if e.Kind == "udp" && s != "" {
 		s += "/udp"
 	}
 	return s
@@ -36,5 +37,5 @@ func (e Event) subject() string {
 	case e.Addr.Addr().IsValid():
 		return e.Addr.String()
 	}
-	return e.Kind
+	return ""
 }

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -147,5 +146,5 @@ func (r *reports) flush(to func(Event)) {
 }
 
 func heldBack(n int) Event {
-	return Event{Kind: "dns", Reason: fmt.Sprintf("%d more questions refused, too many to list", n)}
+	return Event{Kind: "dns", Reason: "more questions refused, too many to list", Count: n}
 }

@@ -245,8 +245,8 @@ func TestSubject(t *testing.T) {
 		{Event{Kind: "connect", Addr: to("203.0.113.9:22")}, "203.0.113.9:22"},
 		{Event{Kind: "udp", Addr: to("[2001:db8::1]:443")}, "[2001:db8::1]:443/udp"},
 		{Event{Kind: "dns", Addr: to("203.0.113.9:0")}, "203.0.113.9"},
-		{Event{Kind: "dns"}, "dns"},
-		{Event{Kind: "udp"}, "udp"},
+		{Event{Kind: "dns", Count: 7}, ""},
+		{Event{Kind: "udp"}, ""},
 	} {
 		if got := tt.Subject(); got != tt.want {
 			t.Errorf("%+v: %q", tt.Event, got)
