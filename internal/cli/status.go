@@ -108,7 +108,8 @@ func currentStatus() (*status, error) {
 	s.DenyExec = from(all.DenyExec, global.DenyExec, project.DenyExec)
 	s.DenyEnv = from(all.DenyEnv, global.DenyEnv, project.DenyEnv)
 	if s.Unlimited = all.AllowNet == nil; !s.Unlimited {
-		s.AllowNet = from(all.AllowNet, global.AllowNet, project.AllowNet)
+		hosts := func(c *config.Config) []string { return slices.Compact(normal("allow_net", c.AllowNet)) }
+		s.AllowNet = from(hosts(&all), hosts(global), hosts(project))
 	}
 	s.Engine, s.Network = orDefault(all.Engine, "auto"), orDefault(all.Network, "gate")
 	return s, nil
@@ -138,7 +139,7 @@ func (s *status) print() {
 		fmt.Printf("\nNetwork (allow_net)\n  NOT RESTRICTED: allow_net is not set, so every host can be reached.\n" +
 			"  To restrict it: aigate deny net --except api.anthropic.com\n")
 	default:
-		section("Hosts that can be reached (allow_net)", s.AllowNet, "none: no network at all")
+		section("Hosts that can be reached, by TCP (allow_net)", s.AllowNet, "none: no network at all")
 	}
 	section("Variables that are removed (deny_env)", s.DenyEnv, "none")
 
