@@ -1,0 +1,311 @@
+package mask
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A program is every rule as one nondeterministic automaton over bytes. It is built by continuation: a
+// fragment is compiled for the instruction that follows it.
+type program struct {
+	insts []inst
+	trie  trie
+	lines bool // what is compiled may run over several lines
+}
+
+type op uint8
+
+const (
+	opByte    op = iota // takes a byte of set, goes on at out
+	opSplit             // goes on at out and at alt
+	opAssert            // goes on at out where the empty-width condition holds
+	opMatch             // the text from the start of the attempt is secret
+	opArm               // an attempt begins here, at out
+	opBlock             // the text from the start is secret, and so is the block that follows
+	opTrie              // a node of the trie, number out
+	opNothing           // never goes on
+)
+
+type inst struct {
+	op       op
+	private  bool // reached only by bytes that tell something about the secret
+	cond     syntax.EmptyOp
+	out, alt uint32
+	set      byteSet
+}
+
+// A byteSet is a set of bytes.
+type byteSet [4]uint64
+
+func (s *byteSet) add(lo, hi byte) {
+	for c := int(lo); c <= int(hi); c++ {
+		s[c>>6] |= 1 << (c & 63)
+	}
+}
+
+func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
+
+// tells says that a byte of the set, once taken, says something that the rule alone does not: there is more than one
+// letter or digit (in both cases) that it may have been.
+func (s *byteSet) tells() bool {
+	kinds := 0
+	for c := byte('0'); c <= '9'; c++ {
+		kinds += b2i(s.has(c))
+	}
+	for c := byte('a'); c <= 'z'; c++ {
+		kinds += b2i(s.has(c) || s.has(c-32))
+	}
+	for c := 0x80; c <= 0xff; c++ {
+		kinds += b2i(s.has(byte(c)))
+	}
+	return kinds > 3
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (p *program) emit(i inst) uint32 {
+	p.insts = append(p.insts, i)
+	return uint32(len(p.insts) - 1)
+}
+
+// lineEnds never match: a pattern is for the text of one line, whatever ends it.
+const lineEnds = "\r\n"
+
+func (p *program) byteIn(set byteSet, next uint32) uint32 {
+	for i := range len(lineEnds) {
+		if !p.lines {
+			set[lineEnds[i]>>6] &^= 1 << (lineEnds[i] & 63)
+		}
+	}
+	return p.emit(inst{op: opByte, set: set, out: next})
+}
+
+func (p *program) split(a, b uint32) uint32 {
+	return p.emit(inst{op: opSplit, out: a, alt: b})
+}
+
+// regex compiles what regexp/syntax has simplified.
+func (p *program) regex(re *syntax.Regexp, next uint32) uint32 {
+	switch re.Op {
+	case syntax.OpEmptyMatch:
+		return next
+	case syntax.OpLiteral:
+		for i := len(re.Rune) - 1; i >= 0; i-- {
+			next = p.literal(re.Rune[i], re.Flags&syntax.FoldCase != 0, next)
+		}
+		return next
+	case syntax.OpCharClass:
+		return p.class(re.Rune, next)
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return p.class([]rune{0, unicode.MaxRune}, next)
+	case syntax.OpBeginLine, syntax.OpBeginText:
+		return p.emit(inst{op: opAssert, cond: syntax.EmptyBeginLine, out: next})
+	case syntax.OpEndLine, syntax.OpEndText:
+		return p.emit(inst{op: opAssert, cond: syntax.EmptyEndLine, out: next})
+	case syntax.OpWordBoundary:
+		return p.emit(inst{op: opAssert, cond: syntax.EmptyWordBoundary, out: next})
+	case syntax.OpNoWordBoundary:
+		return p.emit(inst{op: opAssert, cond: syntax.EmptyNoWordBoundary, out: next})
+	case syntax.OpCapture:
+		return p.regex(re.Sub[0], next)
+	case syntax.OpStar, syntax.OpPlus:
+		loop := p.split(0, next)
+		body := p.regex(re.Sub[0], loop)
+		p.insts[loop].out = body
+		if re.Op == syntax.OpPlus {
+			return body
+		}
+		return loop
+	case syntax.OpQuest:
+		return p.split(p.regex(re.Sub[0], next), next)
+	case syntax.OpConcat:
+		for i := len(re.Sub) - 1; i >= 0; i-- {
+			next = p.regex(re.Sub[i], next)
+		}
+		return next
+	case syntax.OpAlternate:
+		start := p.regex(re.Sub[len(re.Sub)-1], next)
+		for i := len(re.Sub) - 2; i >= 0; i-- {
+			start = p.split(p.regex(re.Sub[i], next), start)
+		}
+		return start
+	case syntax.OpNoMatch:
+		return p.emit(inst{op: opNothing})
+	}
+	panic(fmt.Sprintf("mask: %v is not simplified", re.Op))
+}
+
+func (p *program) literal(r rune, fold bool, next uint32) uint32 {
+	pairs := []rune{r, r}
+	if fold {
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			pairs = append(pairs, f, f)
+		}
+	}
+	return p.class(pairs, next)
+}
+
+// class compiles ranges of characters. Where every character beyond ASCII is meant, any byte beyond ASCII will do as
+// well: text that is no UTF-8 does not end a match.
+func (p *program) class(ranges []rune, next uint32) uint32 {
+	var single byteSet
+	var starts []uint32
+	for i := 0; i < len(ranges); i += 2 {
+		lo, hi := ranges[i], ranges[i+1]
+		if lo < utf8.RuneSelf {
+			single.add(byte(lo), byte(min(hi, utf8.RuneSelf-1)))
+		}
+		switch {
+		case hi < utf8.RuneSelf:
+		case lo <= utf8.RuneSelf && hi == unicode.MaxRune:
+			single.add(0x80, 0xff)
+			starts = append(starts, p.anySequence(next)...)
+		default:
+			starts = append(starts, p.sequences(max(lo, utf8.RuneSelf), hi, next)...)
+		}
+	}
+	start := p.byteIn(single, next)
+	for _, s := range starts {
+		start = p.split(s, start)
+	}
+	return start
+}
+
+// anySequence takes a character of two, three or four bytes as one.
+func (p *program) anySequence(next uint32) (starts []uint32) {
+	for _, lead := range [][2]byte{{0xc2, 0xdf}, {0xe0, 0xef}, {0xf0, 0xf4}} {
+		var first, rest byteSet
+		first.add(lead[0], lead[1])
+		rest.add(0x80, 0xbf)
+		next = p.byteIn(rest, next)
+		starts = append(starts, p.byteIn(first, next))
+	}
+	return starts
+}
+
+// sequences gives the byte sequences of the characters from lo to hi, which are beyond ASCII.
+func (p *program) sequences(lo, hi rune, next uint32) []uint32 {
+	var a, b [utf8.UTFMax]byte
+	for n, most := range []rune{0x7ff, 0xffff, unicode.MaxRune} {
+		if lo <= most && hi > most { // not of the same length
+			return append(p.sequences(lo, most, next), p.sequences(most+1, hi, next)...)
+		}
+		if hi <= most {
+			return p.sameLength(lo, hi, n+2, a, b, next)
+		}
+	}
+	return nil
+}
+
+func (p *program) sameLength(lo, hi rune, n int, a, b [utf8.UTFMax]byte, next uint32) []uint32 {
+	// Halve until all bytes behind the first that differs go from 80 to BF.
+	for k := 1; k < n; k++ {
+		m := rune(1)<<(6*k) - 1
+		if lo&^m == hi&^m {
+			continue
+		}
+		if lo&m != 0 {
+			return append(p.sameLength(lo, lo|m, n, a, b, next), p.sameLength((lo|m)+1, hi, n, a, b, next)...)
+		}
+		if hi&m != m {
+			return append(p.sameLength(lo, hi&^m-1, n, a, b, next), p.sameLength(hi&^m, hi, n, a, b, next)...)
+		}
+	}
+	encode(a[:n], lo)
+	encode(b[:n], hi)
+	for i := n - 1; i >= 0; i-- {
+		var set byteSet
+		set.add(a[i], b[i])
+		next = p.byteIn(set, next)
+	}
+	return []uint32{next}
+}
+
+// encode is utf8.EncodeRune that takes surrogates too, which can only be the ends of a range here.
+func encode(b []byte, r rune) {
+	for i := len(b) - 1; i > 0; i-- {
+		b[i] = 0x80 | byte(r)&0x3f
+		r >>= 6
+	}
+	b[0] = [5]byte{2: 0xc0, 3: 0xe0, 4: 0xf0}[len(b)] | byte(r)
+}
+
+// tellPrivate marks what can be reached from start only by a byte that tells something.
+func (p *program) tellPrivate(start uint32) {
+	type visit struct {
+		pc      uint32
+		private bool
+	}
+	seen := map[visit]bool{}
+	todo := []visit{{start, false}}
+	for len(todo) > 0 {
+		v := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
+		i := &p.insts[v.pc]
+		i.private = i.private || v.private
+		switch i.op {
+		case opByte:
+			todo = append(todo, visit{i.out, v.private || i.set.tells()})
+		case opSplit:
+			todo = append(todo, visit{i.out, v.private}, visit{i.alt, v.private})
+		case opAssert:
+			todo = append(todo, visit{i.out, v.private})
+		}
+	}
+}
+
+// A trie holds the known values.
+type trie struct {
+	nodes []trieNode
+}
+
+type trieNode struct {
+	depth int
+	end   bool
+	next  []trieEdge // sorted
+}
+
+type trieEdge struct {
+	c  byte
+	to uint32
+}
+
+func (t *trie) add(value string) {
+	if len(t.nodes) == 0 {
+		t.nodes = append(t.nodes, trieNode{})
+	}
+	at := uint32(0)
+	for i := range len(value) {
+		to, ok := t.step(at, value[i])
+		if !ok {
+			to = uint32(len(t.nodes))
+			t.nodes = append(t.nodes, trieNode{depth: i + 1})
+			n := &t.nodes[at]
+			k, _ := slices.BinarySearchFunc(n.next, value[i], func(e trieEdge, c byte) int { return int(e.c) - int(c) })
+			n.next = slices.Insert(n.next, k, trieEdge{value[i], to})
+		}
+		at = to
+	}
+	t.nodes[at].end = true
+}
+
+func (t *trie) step(at uint32, c byte) (uint32, bool) {
+	n := &t.nodes[at]
+	k, ok := slices.BinarySearchFunc(n.next, c, func(e trieEdge, c byte) int { return int(e.c) - int(c) })
+	if !ok {
+		return 0, false
+	}
+	return n.next[k].to, true
+}

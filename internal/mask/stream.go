@@ -1,0 +1,274 @@
+package mask
+
+// A Stream masks one output, whatever pieces that comes in. It is for one goroutine at a time.
+type Stream struct {
+	m *Mask
+	a *automaton
+
+	buf  []byte // what is looked at now: hold and the piece that has come
+	hold []byte // what has come and not left
+	out  []byte
+
+	text, str context // the text, and that of a control string within it
+	ctx       *context
+	esc       escState
+	escLength int
+	strStart  int
+	moved     int
+	escs      []span // bytes that are no text, control strings as a whole among them
+	strEscs   []span // bytes that are no text of a control string either
+
+	masked    bool // the last of the text that left was secret
+	strMasked bool // the same of a control string
+	left      [lookBack]byte
+	nleft     int
+	looked    int // bytes so far, up to some number
+}
+
+// A context is a run of text.
+type context struct {
+	attempts []attempt
+	armed    []attempt // of this byte
+	secret   []span    // apart, in order
+	before   uint8
+	block    block
+}
+
+// An attempt is a place from which rules have matched so far.
+type attempt struct {
+	state *state
+	from  int // where the secret would begin; never: not here, or not known yet
+	show  int // bytes to come before that
+}
+
+// A span is a part of buf. What has left lies before 0.
+type span struct {
+	from, to int
+	block    bool // secret: a PEM block
+	moves    bool // no text: the cursor is elsewhere now
+}
+
+// window is the longest text that is held back: of a longer match the last part is masked.
+const window = 64 << 10
+
+// Stream begins a new output.
+func (m *Mask) Stream() *Stream {
+	s := &Stream{m: m, a: newAutomaton(m), moved: -1}
+	s.ctx = &s.text
+	return s
+}
+
+// Next takes a piece of the output and gives what may leave now. That is valid up to the next call, and may be a part
+// of p itself.
+func (s *Stream) Next(p []byte) []byte {
+	s.buf = p
+	begin := len(s.hold)
+	if begin > 0 {
+		s.hold = append(s.hold, p...)
+		s.buf = s.hold
+	}
+	s.look(begin)
+	return s.release(s.decided(false))
+}
+
+// Idle is for when nothing has come for a while. It gives what holds nothing of a secret yet, only what may introduce
+// one.
+func (s *Stream) Idle() []byte {
+	s.buf = s.hold
+	return s.release(s.decided(true))
+}
+
+// Waiting says that Idle would give something.
+func (s *Stream) Waiting() bool {
+	s.buf = s.hold
+	return len(s.hold) > 0 && s.decided(true) > 0
+}
+
+// End gives what is left at the end of the output.
+func (s *Stream) End() []byte {
+	s.buf = s.hold
+	if s.ctx == &s.str {
+		s.endString(len(s.buf))
+	}
+	s.ctx.lineEnd(s, len(s.buf))
+	return s.release(len(s.buf))
+}
+
+// look goes through buf from begin on.
+func (s *Stream) look(begin int) {
+	filter := s.fast(len(s.buf) - begin)
+	for i := begin; i < len(s.buf); i++ {
+		if filter != nil && s.esc == noEscape && len(s.text.attempts) == 0 && s.text.block.left == 0 {
+			next := filter.next(s.buf, i)
+			if next > i {
+				s.text.before = after(s.buf[next-1])
+				if i = next; i == len(s.buf) {
+					return
+				}
+			}
+		}
+		c := s.buf[i]
+		if (s.esc != noEscape || c == esc) && s.escaped(c, i) {
+			continue
+		}
+		s.ctx.take(s, c, i)
+	}
+}
+
+// take takes the next byte of the text.
+func (x *context) take(s *Stream, c byte, i int) {
+	if x.block.left > 0 && x.block.goesOn(c) {
+		x.mark(span{from: i, to: i + 1, block: true})
+	}
+	first := s.m.first[c]
+	if first == 0 && len(x.attempts) == 0 {
+		x.before = after(c)
+		return
+	}
+	s.a.tick++
+	going := x.attempts[:0]
+	for _, t := range x.attempts {
+		if x.advance(s, &t, c, i) {
+			going = append(going, t)
+		}
+	}
+	for g := 0; first != 0; g, first = g+1, first>>1 {
+		if first&1 == 0 {
+			continue
+		}
+		group := &s.m.groups[g]
+		if group.edge && !s.wordMayBegin(i) {
+			continue
+		}
+		t := attempt{state: s.a.start(g, x.before), from: i}
+		if group.show > 0 {
+			t.from, t.show = never, group.show
+		}
+		if x.advance(s, &t, c, i) {
+			going = append(going, t)
+		}
+	}
+	for _, t := range x.armed {
+		if t.state.tick != s.a.tick {
+			t.state.tick = s.a.tick
+			going = append(going, t)
+		}
+	}
+	x.attempts, x.armed = going, x.armed[:0]
+	x.before = after(c)
+}
+
+// advance takes c for one attempt and says whether that goes on. Of attempts that have come to the same state the one
+// that began first is enough: it ends where the others do.
+func (x *context) advance(s *Stream, t *attempt, c byte, i int) bool {
+	old := s.a.current(t.state)
+	t.state = s.a.step(old, c)
+	if old.ended != nil && old.ended[s.m.classes[c]] {
+		x.mark(span{from: s.reach(t.from, i), to: i})
+	}
+	n := t.state
+	if n == dead || n.tick == s.a.tick {
+		return false
+	}
+	n.tick = s.a.tick
+	if t.show > 0 {
+		if t.show--; t.show == 0 {
+			t.from = i + 1
+		}
+	}
+	if n.match {
+		x.mark(span{from: s.reach(t.from, i+1), to: i + 1, block: n.block})
+	}
+	if n.block {
+		x.block = block{left: maxBlock}
+	}
+	if n.arms != nil {
+		x.armed = append(x.armed, attempt{state: n.arms, from: i + 1})
+	}
+	return len(n.list) > 0
+}
+
+// reach is where a secret begins that ends at end.
+func (s *Stream) reach(from, end int) int { return max(from, end-window) }
+
+// mark makes a part of the text secret.
+func (x *context) mark(m span) {
+	m.from = max(m.from, 0)
+	if m.from >= m.to {
+		return
+	}
+	for n := len(x.secret); n > 0 && x.secret[n-1].from >= m.from; n-- {
+		last := x.secret[n-1]
+		if last.from == m.from {
+			m.block = m.block || last.block
+		}
+		m.to = max(m.to, last.to)
+		x.secret = x.secret[:n-1]
+	}
+	if n := len(x.secret); n > 0 && x.secret[n-1].to >= m.from {
+		x.secret[n-1].to = max(x.secret[n-1].to, m.to)
+		return
+	}
+	x.secret = append(x.secret, m)
+}
+
+// lineEnd ends every attempt, at i.
+func (x *context) lineEnd(s *Stream, i int) {
+	for _, t := range x.attempts {
+		if s.a.endsBefore(t.state, '\n') {
+			x.mark(span{from: s.reach(t.from, i), to: i})
+		}
+	}
+	x.attempts = x.attempts[:0]
+	x.before = afterLineEnd
+}
+
+// wordMayBegin asks what stands before byte i.
+func (s *Stream) wordMayBegin(i int) bool {
+	if i >= lookBack {
+		return wordMayBegin(s.buf[i-lookBack : i])
+	}
+	var before [lookBack]byte
+	n := copy(before[:], s.left[max(0, s.nleft-(lookBack-i)):s.nleft])
+	n += copy(before[n:], s.buf[:i])
+	return wordMayBegin(before[:n])
+}
+
+// A PEM block is secret up to its end, to a byte that can't be in it, or to its limit.
+type block struct {
+	left   int // bytes up to the limit; 0: none
+	end    int // bytes of "-----END" so far
+	dashes int // behind it
+}
+
+const (
+	maxBlock = 64 << 10
+	blockEnd = "-----END"
+)
+
+// goesOn says that c belongs to the block.
+func (b *block) goesOn(c byte) bool {
+	b.left--
+	if !isAlnum(c) && !contains("+/= \t\r\n\"'\\,:;.()<>|_-", c) {
+		b.left = 0
+		return false
+	}
+	switch {
+	case b.end == len(blockEnd):
+		if c != '-' {
+			b.dashes = 0
+		} else if b.dashes++; b.dashes == 5 {
+			b.left = 0
+		}
+	case c == blockEnd[b.end]:
+		b.end++
+	case c == '-':
+		b.end = min(b.end, 5)
+		if b.end < 5 {
+			b.end = 1
+		}
+	default:
+		b.end = 0
+	}
+	return true
+}
