@@ -80,8 +80,8 @@ func (a *automaton) begin(pcs []uint32, before uint8) *state {
 
 // effects are what happens on the way into a state.
 type effects struct {
-	match, block bool
-	arms         []uint32
+	match, block, private bool
+	arms                  []uint32
 }
 
 func (a *automaton) clear() {
@@ -126,7 +126,7 @@ func (a *automaton) intern(before uint8, e effects) *state {
 		before = 0
 	}
 	slices.Sort(a.list)
-	key := append(a.bytes[:0], before, byte(b2i(e.match)|b2i(e.block)<<1))
+	key := append(a.bytes[:0], before, byte(b2i(e.match)|b2i(e.block)<<1|b2i(e.private)<<2))
 	for _, l := range [][]uint32{a.list, {math.MaxUint32}, e.arms} {
 		for _, pc := range l {
 			key = append(key, byte(pc), byte(pc>>8), byte(pc>>16), byte(pc>>24))
@@ -140,26 +140,16 @@ func (a *automaton) intern(before uint8, e effects) *state {
 		a.states = map[string]*state{}
 		a.gen++
 	}
-	s := &state{list: slices.Clone(a.list), before: before, gen: a.gen, match: e.match, block: e.block}
+	s := &state{list: slices.Clone(a.list), before: before, gen: a.gen, match: e.match, block: e.block, private: e.private}
 	a.states[string(key)] = s
-	for _, pc := range s.list {
-		s.private = s.private || a.isPrivate(pc)
-	}
 	if len(e.arms) > 0 {
 		s.arms = a.begin(e.arms, before)
 	}
 	return s
 }
 
-// publicValue is how much of a known value says nothing yet: the first key pressed would wait for the second.
+// publicValue is how many bytes of a known value say nothing yet: the first key pressed would wait for the second.
 const publicValue = 3
-
-func (a *automaton) isPrivate(pc uint32) bool {
-	if pc >= trieBase {
-		return a.m.prog.trie.nodes[pc-trieBase].depth > publicValue
-	}
-	return a.m.prog.insts[pc].private
-}
 
 // step gives the state after byte c. s is a current one.
 func (a *automaton) step(s *state, c byte) *state {
@@ -188,7 +178,7 @@ func (a *automaton) current(s *state) *state {
 	}
 	a.clear()
 	a.list = append(a.list, s.list...)
-	return a.intern(s.before, effects{})
+	return a.intern(s.before, effects{private: s.private})
 }
 
 func (a *automaton) compute(s *state, c byte) *state {
@@ -199,19 +189,21 @@ func (a *automaton) compute(s *state, c byte) *state {
 		}
 		s.ended[a.m.classes[c]] = true
 	}
-	var e effects
+	e := effects{private: s.private}
 	a.clear()
 	for _, pc := range list {
 		if pc >= trieBase {
 			if to, ok := a.m.prog.trie.step(pc-trieBase, c); ok {
 				e.match = e.match || a.m.prog.trie.nodes[to].end
-				if len(a.m.prog.trie.nodes[to].next) > 0 {
+				e.private = e.private || a.m.prog.trie.nodes[to].depth > publicValue
+				if a.m.prog.trie.nodes[to].child != 0 {
 					a.follow(trieBase+to, &e)
 				}
 			}
 			continue
 		}
 		if i := &a.m.prog.insts[pc]; i.op == opByte && i.set.has(c) {
+			e.private = e.private || i.tells
 			a.follow(i.out, &e)
 		}
 	}

@@ -1,3 +1,33 @@
+// Package mask takes secrets out of a stream of output and lets everything else through at once.
+//
+// What is secret is defined without regard to how the output comes. Sequences for the terminal are no text. A rule
+// matches a stretch of the text as a regular expression does, on one line (ended by \n, \r, or a sequence that moves the
+// cursor), wherever it begins and ends. A byte is secret when some match of some rule covers it, beyond the bytes that
+// the rule shows. Every run of secret bytes is replaced by ***. So
+//
+//   - matches are the longest there are, overlapping ones are masked together, and no order of rules matters: a lazy
+//     quantifier (.*?) is as greedy as any;
+//   - a preset shows the literal beginning of a token (sk-ant-***), a pattern the first ShowPrefix bytes, and never a
+//     whole match: where the shortest match has n characters, at most n-1 bytes;
+//   - colour inside of a token does not hide it: the sequences stay, behind the stars;
+//   - a private key is masked from its first line to its END line, or to the first byte that cannot be in one, at most
+//     64 KiB: "-----BEGIN RSA PRIVATE KEY----- ***".
+//
+// A Stream promises that
+//
+//   - the result is the same for every way of cutting the output into pieces;
+//   - a byte leaves as soon as it is known to be secret or not, and nothing is held for the sake of a line's end;
+//   - what may be the beginning of a secret is held as long as it may; only what tells nothing of the secret (the literal
+//     beginning of a pattern, three bytes of a known value) leaves after a silence, by Idle; what follows is still masked;
+//   - where nothing matches, every byte is passed on as it is, be it UTF-8 or not;
+//   - memory is bounded and time is linear, whatever the rules and the text: of a match longer than 64 KiB the last
+//     64 KiB are masked, what has left has left.
+//
+// All rules are one nondeterministic automaton over bytes, made deterministic as far as the output needs it. Ordinary
+// output never gets there: a table of pairs of bytes that are rare in it says where a rule could match at all.
+//
+// Masking keeps secrets out of logs and recordings. It cannot stop a program that wants to get one out: that only has to
+// write it backwards.
 package mask
 
 import (
@@ -13,7 +43,7 @@ import (
 type Rules struct {
 	Presets  []string // names; see Presets
 	Patterns []Pattern
-	Values   []string // secrets themselves; see Known
+	Values   []string // secrets themselves, also base64- and percent-encoded; see Known
 }
 
 // Pattern is a rule of the user's own.
@@ -64,10 +94,7 @@ func New(r Rules) (*Mask, error) {
 		}
 	}
 	if len(r.Values) > 0 {
-		for _, v := range r.Values {
-			m.prog.trie.add(v)
-		}
-		m.begin(0, false, m.prog.emit(inst{op: opTrie}))
+		m.addValues(r.Values)
 	}
 	m.finish()
 	return m, nil
@@ -101,9 +128,30 @@ func (m *Mask) addSecret(s secret) {
 	m.prog.lines = s.block
 	hidden := m.prog.regex(mustParse(s.hidden), end)
 	m.prog.lines = false
-	m.prog.tellPrivate(hidden)
 	shown := m.prog.regex(mustParse(s.shown), m.prog.emit(inst{op: opArm, out: hidden}))
 	m.begin(never, s.edge, shown)
+}
+
+// maxSpelled bounds the program of values that have more than one spelling, some 2 MB.
+const maxSpelled = 40_000
+
+// addValues takes the values themselves first: where there is no room for all, the encoded ones are left out.
+func (m *Mask) addValues(values []string) {
+	for _, v := range values {
+		m.prog.trie.add(v)
+	}
+	for _, v := range values {
+		for _, e := range base64ed(v) {
+			m.prog.trie.add(e)
+		}
+	}
+	m.begin(0, false, m.prog.emit(inst{op: opTrie}))
+	begun := len(m.prog.insts)
+	for _, v := range values {
+		if manySpellings(v) && len(m.prog.insts)-begun+30*len(v) < maxSpelled {
+			m.begin(0, false, m.prog.spelled(v, m.prog.emit(inst{op: opMatch})))
+		}
+	}
 }
 
 // mustParse is for what stands in this package; a test compiles all of it.
@@ -132,7 +180,6 @@ func (m *Mask) addPattern(p Pattern) error {
 		show = 0
 	}
 	start := m.prog.regex(re.Simplify(), m.prog.emit(inst{op: opMatch}))
-	m.prog.tellPrivate(start)
 	m.begin(show, false, start)
 	return nil
 }
@@ -201,8 +248,8 @@ func (m *Mask) finish() {
 	}
 	var inValues byteSet
 	for i := range m.prog.trie.nodes {
-		for _, e := range m.prog.trie.nodes[i].next {
-			inValues.add(e.c, e.c)
+		if c := m.prog.trie.nodes[i].c; i > 0 {
+			inValues.add(c, c)
 		}
 	}
 	m.nclass = 1
@@ -262,8 +309,8 @@ func (m *Mask) firstBytes(pc uint32, g uint64, seen map[uint32]bool) {
 	case opAssert:
 		m.firstBytes(i.out, g, seen)
 	case opTrie:
-		for _, e := range m.prog.trie.nodes[i.out].next {
-			m.first[e.c] |= g
+		for n := m.prog.trie.nodes[0].child; n != 0; n = m.prog.trie.nodes[n].sibling {
+			m.first[m.prog.trie.nodes[n].c] |= g
 		}
 	}
 }

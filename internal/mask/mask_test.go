@@ -24,6 +24,7 @@ func whole(m *Mask, in string) string {
 // pieces masks in at cuts of a random sequence.
 func pieces(m *Mask, in string, rnd *rand.Rand, longest int) string {
 	s := m.Stream()
+	s.looked = rnd.Intn(2) * worthwhile // with the filter, and without
 	var out strings.Builder
 	for len(in) > 0 {
 		n := min(len(in), 1+rnd.Intn(longest))
@@ -103,13 +104,13 @@ func TestPresets(t *testing.T) {
 func TestEveryCut(t *testing.T) {
 	m := mustNew(t, everything)
 	rnd := rand.New(rand.NewSource(1))
-	for n := range 3000 {
+	for n := range 700 {
 		in := sample(rnd)
 		want := reference(everything, in)
 		if got := whole(m, in); got != want {
 			t.Fatalf("%d: %q\n gives %q\n want  %q", n, in, got, want)
 		}
-		for _, longest := range []int{1, 4, 30} {
+		for _, longest := range []int{1, 4, 4, 30, 1000, 1000} {
 			if got := pieces(m, in, rnd, longest); got != want {
 				t.Fatalf("%d: %q\n in pieces up to %d gives %q\n want  %q", n, in, longest, got, want)
 			}
@@ -156,7 +157,7 @@ func FuzzCuts(f *testing.F) {
 	}
 	m := mustNew(f, everything)
 	f.Fuzz(func(t *testing.T, in string, seed int64) {
-		if len(in) > 4000 {
+		if len(in) > 300 {
 			return
 		}
 		want := reference(everything, in)
@@ -168,4 +169,18 @@ func FuzzCuts(f *testing.F) {
 			t.Fatalf("%q\n in pieces gives %q\n want  %q", in, got, want)
 		}
 	})
+}
+
+// Without the filter there would be nothing to test of it.
+func TestFilterIsUsed(t *testing.T) {
+	for _, r := range []Rules{everything, {Presets: Presets()}, {Values: []string{"hunter2hunter2"}}} {
+		if newFilter(mustNew(t, r)) == nil {
+			t.Errorf("no filter for %d presets, %d patterns, %d values", len(r.Presets), len(r.Patterns), len(r.Values))
+		}
+	}
+	for _, regex := range []string{`ab`, `\S+@\S+`} {
+		if newFilter(mustNew(t, Rules{Patterns: []Pattern{{Regex: regex}}})) != nil {
+			t.Errorf("a filter for %s", regex)
+		}
+	}
 }

@@ -60,7 +60,7 @@ var presets = [...]preset{
 		{shown: `github_pat_`, hidden: `[A-Za-z0-9_]{20,}`},
 	}},
 	{"bearer", []secret{
-		{shown: `(?i:authorization)(?:\\?["'])?[ \t]*[:=][ \t]*(?:\\?["'])?(?i:bearer)(?:[ \t]+|%20)`, hidden: bearerAny + `{4,}`},
+		{shown: `(?i:zation)(?:\\?["'])?[ \t]*[:=][ \t]*(?:\\?["'])?(?i:bearer)(?:[ \t]+|%20)`, hidden: bearerAny + `{4,}`},
 		{shown: `(?i:bearer)(?:[ \t]+|%20)`, hidden: bearerBare},
 	}},
 	{"slack", []secret{

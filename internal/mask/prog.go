@@ -2,8 +2,8 @@ package mask
 
 import (
 	"fmt"
+	"math/bits"
 	"regexp/syntax"
-	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -31,7 +31,7 @@ const (
 
 type inst struct {
 	op       op
-	private  bool // reached only by bytes that tell something about the secret
+	tells    bool // the byte says something of the secret
 	cond     syntax.EmptyOp
 	out, alt uint32
 	set      byteSet
@@ -48,20 +48,13 @@ func (s *byteSet) add(lo, hi byte) {
 
 func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
 
-// tells says that a byte of the set, once taken, says something that the rule alone does not: there is more than one
-// letter or digit (in both cases) that it may have been.
+// tells says that a byte of the set, once taken, says something that the rule alone does not: there are more than three
+// letters (in whatever case) or digits that it may have been.
 func (s *byteSet) tells() bool {
-	kinds := 0
-	for c := byte('0'); c <= '9'; c++ {
-		kinds += b2i(s.has(c))
-	}
-	for c := byte('a'); c <= 'z'; c++ {
-		kinds += b2i(s.has(c) || s.has(c-32))
-	}
-	for c := 0x80; c <= 0xff; c++ {
-		kinds += b2i(s.has(byte(c)))
-	}
-	return kinds > 3
+	const alphabet = 1<<26 - 1
+	digits := bits.OnesCount64(s[0] >> '0' & (1<<10 - 1))
+	letters := bits.OnesCount64((s[1]>>('a'-64) | s[1]>>('A'-64)) & alphabet)
+	return digits+letters+bits.OnesCount64(s[2])+bits.OnesCount64(s[3]) > 3
 }
 
 func b2i(b bool) int {
@@ -85,7 +78,7 @@ func (p *program) byteIn(set byteSet, next uint32) uint32 {
 			set[lineEnds[i]>>6] &^= 1 << (lineEnds[i] & 63)
 		}
 	}
-	return p.emit(inst{op: opByte, set: set, out: next})
+	return p.emit(inst{op: opByte, set: set, out: next, tells: set.tells()})
 }
 
 func (p *program) split(a, b uint32) uint32 {
@@ -172,8 +165,11 @@ func (p *program) class(ranges []rune, next uint32) uint32 {
 			starts = append(starts, p.sequences(max(lo, utf8.RuneSelf), hi, next)...)
 		}
 	}
-	start := p.byteIn(single, next)
-	for _, s := range starts {
+	if single != (byteSet{}) || len(starts) == 0 {
+		starts = append(starts, p.byteIn(single, next))
+	}
+	start := starts[len(starts)-1]
+	for _, s := range starts[:len(starts)-1] {
 		start = p.split(s, start)
 	}
 	return start
@@ -238,63 +234,91 @@ func encode(b []byte, r rune) {
 	b[0] = [5]byte{2: 0xc0, 3: 0xe0, 4: 0xf0}[len(b)] | byte(r)
 }
 
-// tellPrivate marks what can be reached from start only by a byte that tells something.
-func (p *program) tellPrivate(start uint32) {
-	type visit struct {
-		pc      uint32
-		private bool
-	}
-	seen := map[visit]bool{}
-	todo := []visit{{start, false}}
-	for len(todo) > 0 {
-		v := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if seen[v] {
-			continue
-		}
-		seen[v] = true
-		i := &p.insts[v.pc]
-		i.private = i.private || v.private
-		switch i.op {
-		case opByte:
-			todo = append(todo, visit{i.out, v.private || i.set.tells()})
-		case opSplit:
-			todo = append(todo, visit{i.out, v.private}, visit{i.alt, v.private})
-		case opAssert:
-			todo = append(todo, visit{i.out, v.private})
+// spelled compiles a known value in all the ways in which it may be written where it stands in a string of JSON, of a
+// shell, of HTML or in a URL.
+func (p *program) spelled(value string, next uint32) uint32 {
+	for i := len(value) - 1; i >= 0; i-- {
+		before := len(p.insts)
+		next = p.spelledByte(value[i], next)
+		for k := before; k < len(p.insts); k++ {
+			p.insts[k].tells = i >= publicValue
 		}
 	}
+	return next
 }
 
-// A trie holds the known values.
+func (p *program) spelledByte(c byte, next uint32) uint32 {
+	var plain byteSet
+	plain.add(c, c)
+	if c == ' ' {
+		plain.add('+', '+')
+	}
+	start := p.byteIn(plain, next)
+	if isWord(c) {
+		return start
+	}
+	const hex = "0123456789abcdef"
+	ways := []string{`\` + string(c), "%" + hex[c>>4:c>>4+1] + hex[c&15:c&15+1], `\u00` + hex[c>>4:c>>4+1] + hex[c&15:c&15+1]}
+	switch c {
+	case '&':
+		ways = append(ways, "&amp;")
+	case '<':
+		ways = append(ways, "&lt;")
+	case '>':
+		ways = append(ways, "&gt;")
+	case '"':
+		ways = append(ways, "&quot;", "&#34;")
+	case '\'':
+		ways = append(ways, "&#39;", "'\\''")
+	}
+	for _, way := range ways {
+		start = p.split(p.eitherCase(way, next), start)
+	}
+	return start
+}
+
+func (p *program) eitherCase(text string, next uint32) uint32 {
+	for i := len(text) - 1; i >= 0; i-- {
+		var set byteSet
+		set.add(text[i], text[i])
+		if text[i] >= 'a' && text[i] <= 'f' {
+			set.add(text[i]-32, text[i]-32)
+		}
+		next = p.byteIn(set, next)
+	}
+	return next
+}
+
+// A trie holds the known values, a byte a node.
 type trie struct {
 	nodes []trieNode
 }
 
 type trieNode struct {
-	depth int
-	end   bool
-	next  []trieEdge // sorted
+	child, sibling uint32 // 0: none
+	depth          uint16 // at most
+	c              byte
+	end            bool
 }
 
-type trieEdge struct {
-	c  byte
-	to uint32
-}
+// maxTrie bounds the memory, some 2 MB.
+const maxTrie = 200_000
 
+// add takes a value while there is room.
 func (t *trie) add(value string) {
 	if len(t.nodes) == 0 {
 		t.nodes = append(t.nodes, trieNode{})
+	}
+	if len(t.nodes)+len(value) > maxTrie {
+		return
 	}
 	at := uint32(0)
 	for i := range len(value) {
 		to, ok := t.step(at, value[i])
 		if !ok {
 			to = uint32(len(t.nodes))
-			t.nodes = append(t.nodes, trieNode{depth: i + 1})
-			n := &t.nodes[at]
-			k, _ := slices.BinarySearchFunc(n.next, value[i], func(e trieEdge, c byte) int { return int(e.c) - int(c) })
-			n.next = slices.Insert(n.next, k, trieEdge{value[i], to})
+			t.nodes = append(t.nodes, trieNode{sibling: t.nodes[at].child, depth: uint16(min(i+1, 1<<15)), c: value[i]})
+			t.nodes[at].child = to
 		}
 		at = to
 	}
@@ -302,10 +326,10 @@ func (t *trie) add(value string) {
 }
 
 func (t *trie) step(at uint32, c byte) (uint32, bool) {
-	n := &t.nodes[at]
-	k, ok := slices.BinarySearchFunc(n.next, c, func(e trieEdge, c byte) int { return int(e.c) - int(c) })
-	if !ok {
-		return 0, false
+	for n := t.nodes[at].child; n != 0; n = t.nodes[n].sibling {
+		if t.nodes[n].c == c {
+			return n, true
+		}
 	}
-	return n.next[k].to, true
+	return 0, false
 }

@@ -1,6 +1,7 @@
 package mask
 
 import (
+	"encoding/base64"
 	"regexp/syntax"
 	"strings"
 	"unicode"
@@ -25,14 +26,14 @@ func reference(r Rules, in string) string {
 			show := min(pat.ShowPrefix, shortest(re)-1)
 			for start := range t.bytes {
 				for end := range t.ends(re, start, false) {
-					t.mark(start+show, end, false)
+					t.mark(start+show, end)
 				}
 			}
 		}
 		for _, v := range r.Values {
 			for start := range t.bytes {
 				if strings.HasPrefix(t.string()[start:], v) {
-					t.mark(start, start+len(v), false)
+					t.mark(start, start+len(v))
 				}
 			}
 		}
@@ -42,9 +43,9 @@ func reference(r Rules, in string) string {
 
 // part is what a byte of the input is.
 type part struct {
-	seq, moves     bool // belongs to a sequence of the terminal
-	str            bool // text in a control string
-	secret, blocky bool
+	seq, moves bool // belongs to a sequence of the terminal
+	str        bool // text in a control string
+	secret     bool
 }
 
 type parted struct {
@@ -63,18 +64,11 @@ func (t *text) add(c byte, at int) { t.bytes, t.at = append(t.bytes, c), append(
 func (t *text) string() string     { return string(t.bytes) }
 
 // mark makes bytes of the text secret, and what stands between them with them.
-func (t *text) mark(from, to int, block bool) {
-	for end := to - 1; end >= from && t.at[end] >= 0 && from < to; {
-		for k := from; k < to; k++ {
-			if t.at[k] < t.at[end]+1-window {
-				continue
-			}
-			if b := &t.parts.bytes[t.at[k]]; !b.secret || block {
-				b.secret = true
-				b.blocky = b.blocky || block
-			}
+func (t *text) mark(from, to int) {
+	for k := from; k < to; k++ {
+		if t.at[k] >= t.at[to-1]+1-window {
+			t.parts.bytes[t.at[k]].secret = true
 		}
-		return
 	}
 }
 
@@ -192,7 +186,7 @@ func (p *parted) render(in string) string {
 			masked, strMasked = false, false
 		default:
 			if !masked {
-				if b.blocky {
+				if strings.HasSuffix(in[:i], dashes) {
 					out.WriteByte(' ')
 				}
 				out.WriteString(stars)
@@ -212,7 +206,7 @@ func (t *text) secret(in string, s secret) {
 		}
 		for armed := range t.ends(shown, start, false) {
 			for end := range t.ends(hidden, armed, s.block) {
-				t.mark(armed, end, s.block)
+				t.mark(armed, end)
 				if s.block {
 					t.blockFrom(end)
 				}
@@ -235,7 +229,7 @@ func (t *text) blockFrom(start int) {
 		if c := rest[k]; !isAlnum(c) && !strings.ContainsRune("+/= \t\r\n\"'\\,:;.()<>|_-", rune(c)) || c >= 0x80 {
 			return
 		}
-		t.mark(start+k, start+k+1, true)
+		t.mark(start+k, start+k+1)
 	}
 }
 
@@ -380,3 +374,8 @@ func folds(a, b rune) bool {
 	}
 	return false
 }
+
+var (
+	stdEncoding = base64.StdEncoding
+	urlEncoding = base64.RawURLEncoding
+)

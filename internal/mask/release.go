@@ -27,8 +27,18 @@ func (s *Stream) decided(idle bool) int {
 	return upTo
 }
 
-// stars stand for a secret; behind the first line of a PEM block with a blank.
+// stars stand for a secret; behind five dashes, as of the first line of a PEM block, with a blank.
 const stars = "***"
+
+const dashes = "-----"
+
+// afterDashes asks what stands before byte i.
+func (s *Stream) afterDashes(i int) bool {
+	if i >= len(dashes) {
+		return string(s.buf[i-len(dashes):i]) == dashes
+	}
+	return string(s.left[max(0, s.nleft-(len(dashes)-i)):s.nleft])+string(s.buf[:i]) == dashes
+}
 
 // release gives the first bytes of buf with the secrets masked, and keeps the rest.
 func (s *Stream) release(upTo int) []byte {
@@ -73,7 +83,7 @@ func (s *Stream) render(upTo int) {
 		}
 		s.plain(at, m.from)
 		if !s.masked || !s.skipped(at, m.from) {
-			if m.block {
+			if s.afterDashes(m.from) {
 				s.out = append(s.out, ' ')
 			}
 			s.out = append(s.out, stars...)

@@ -44,7 +44,6 @@ type attempt struct {
 // A span is a part of buf. What has left lies before 0.
 type span struct {
 	from, to int
-	block    bool // secret: a PEM block
 	moves    bool // no text: the cursor is elsewhere now
 }
 
@@ -97,28 +96,67 @@ func (s *Stream) End() []byte {
 // look goes through buf from begin on.
 func (s *Stream) look(begin int) {
 	filter := s.fast(len(s.buf) - begin)
-	for i := begin; i < len(s.buf); i++ {
-		if filter != nil && s.esc == noEscape && len(s.text.attempts) == 0 && s.text.block.left == 0 {
-			next := filter.next(s.buf, i)
-			if next > i {
-				s.text.before = after(s.buf[next-1])
-				if i = next; i == len(s.buf) {
-					return
-				}
-			}
+	if filter == nil {
+		for i := begin; i < len(s.buf); i++ {
+			s.byte(i)
 		}
-		c := s.buf[i]
-		if (s.esc != noEscape || c == esc) && s.escaped(c, i) {
+		return
+	}
+	for i := begin; i < len(s.buf); {
+		if !s.idle() {
+			s.byte(i)
+			i++
 			continue
 		}
-		s.ctx.take(s, c, i)
+		pair := filter.next(s.buf, i)
+		if from := min(pair, len(s.buf)-2) - before; from > i {
+			i = from
+			s.text.before = after(s.buf[i-1])
+		}
+		i = s.tryAll(filter, i, min(pair+2, len(s.buf)))
 	}
+}
+
+// tryAll goes on up to a byte that begins something, or to the end.
+func (s *Stream) tryAll(f *filter, i, end int) int {
+	passed := false
+	for ; i < end; i++ {
+		c := s.buf[i]
+		if i+1 < len(s.buf) && !f.starts[uint16(c)|uint16(s.buf[i+1])<<8] && c != esc {
+			passed = true
+			continue
+		}
+		if passed {
+			s.text.before = after(s.buf[i-1])
+			passed = false
+		}
+		if s.byte(i); !s.idle() {
+			return i + 1
+		}
+	}
+	if passed {
+		s.text.before = after(s.buf[i-1])
+	}
+	return i
+}
+
+func (s *Stream) byte(i int) {
+	c := s.buf[i]
+	if (s.esc != noEscape || c == esc) && s.escaped(c, i) {
+		return
+	}
+	s.ctx.take(s, c, i)
+}
+
+// idle says that nothing has begun.
+func (s *Stream) idle() bool {
+	return s.esc == noEscape && len(s.text.attempts) == 0 && s.text.block.left == 0
 }
 
 // take takes the next byte of the text.
 func (x *context) take(s *Stream, c byte, i int) {
 	if x.block.left > 0 && x.block.goesOn(c) {
-		x.mark(span{from: i, to: i + 1, block: true})
+		x.mark(span{from: i, to: i + 1})
 	}
 	first := s.m.first[c]
 	if first == 0 && len(x.attempts) == 0 {
@@ -177,7 +215,7 @@ func (x *context) advance(s *Stream, t *attempt, c byte, i int) bool {
 		}
 	}
 	if n.match {
-		x.mark(span{from: s.reach(t.from, i+1), to: i + 1, block: n.block})
+		x.mark(span{from: s.reach(t.from, i+1), to: i + 1})
 	}
 	if n.block {
 		x.block = block{left: maxBlock}
@@ -198,11 +236,7 @@ func (x *context) mark(m span) {
 		return
 	}
 	for n := len(x.secret); n > 0 && x.secret[n-1].from >= m.from; n-- {
-		last := x.secret[n-1]
-		if last.from == m.from {
-			m.block = m.block || last.block
-		}
-		m.to = max(m.to, last.to)
+		m.to = max(m.to, x.secret[n-1].to)
 		x.secret = x.secret[:n-1]
 	}
 	if n := len(x.secret); n > 0 && x.secret[n-1].to >= m.from {
