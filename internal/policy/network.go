@@ -60,7 +60,8 @@ func (n Network) String() string {
 }
 
 // text says to the payload what it can reach, and what it sees of the rest.
-func (n Network) text() []string {
+// ports are those that a rule without one means, none for all.
+func (n Network) text(ports []uint16) []string {
 	switch {
 	case n.Host:
 		return []string{"Network: the host's, unrestricted."}
@@ -69,7 +70,7 @@ func (n Network) text() []string {
 	}
 	out := []string{"Network: TCP connections to these and to nothing else:"}
 	for _, r := range n.Rules.All() {
-		out = append(out, "  "+ruleText(r))
+		out = append(out, "  "+ruleText(r, ports))
 	}
 	return append(out,
 		"No other name exists here (NXDOMAIN, \"could not resolve host\"), any other address or port refuses",
@@ -78,10 +79,13 @@ func (n Network) text() []string {
 		"HTTP/3 falls back to TCP. Names have addresses of this sandbox's own, valid nowhere else.")
 }
 
-func ruleText(r gate.Rule) string {
+func ruleText(r gate.Rule, ports []uint16) string {
 	port := "every port"
-	if r.Port != 0 {
+	switch {
+	case r.Port != 0:
 		port = fmt.Sprintf("port %d", r.Port)
+	case len(ports) > 0:
+		port = "ports " + strings.Trim(fmt.Sprint(ports), "[]")
 	}
 	switch {
 	case r.Localhost:

@@ -59,10 +59,17 @@ func TestNetworkText(t *testing.T) {
   xn--pple-43d.com (every port)
 `},
 	} {
-		got := strings.Join(network(t, tt.allow).text(), "\n") + "\n"
+		got := strings.Join(network(t, tt.allow).text(nil), "\n") + "\n"
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%q:\n%s", tt.allow, got)
 		}
+	}
+}
+
+func TestNetworkTextByPort(t *testing.T) {
+	n := network(t, []string{"a.com", "b.com:8443"})
+	if got := strings.Join(n.text(n.Rules.Ports()), "\n"); !strings.Contains(got, "\n  a.com (ports 22 80 443 8443)\n  b.com (port 8443)\n") {
+		t.Error(got)
 	}
 }
 

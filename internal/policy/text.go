@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strings"
+
+	"github.com/AxeForging/aigate/internal/gate"
 )
 
 // Text is the file that AIGATE_POLICY names: what is denied, in plain words,
@@ -33,7 +35,11 @@ func (p *Policy) Text() string {
 	for _, r := range p.config.DenyExec {
 		line("  %s", r)
 	}
-	for _, l := range p.Network.text() {
+	var ports []uint16
+	if p.Front != nil && p.Front.Variant == gate.ByPort {
+		ports = p.Front.Ports
+	}
+	for _, l := range p.Network.text(ports) {
 		line("%s", l)
 	}
 	if len(p.Removed) > 0 {
