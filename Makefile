@@ -5,10 +5,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # What the tests need beside Go, as Debian's packages: what the attack scripts
 # use, what ordinary work inside is tried with, and a C compiler for the race
 # detector. PACKAGE:PROGRAM is content with a program from elsewhere. The
-# benchmarks compare with fd.
+# benchmarks compare with fd and slirp4netns.
 TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) \
 	gcc libc6-dev less patch gdb vim:vim python3-venv nodejs:node npm:npm
-BENCH_PACKAGES = bubblewrap fd-find
+BENCH_PACKAGES = bubblewrap fd-find iproute2 slirp4netns
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -49,7 +49,7 @@ staticcheck:
 race:
 	CGO_ENABLED=1 go test -race -count=1 -timeout 25m ./...
 
-bench: build bench-deps ## start-up, pattern matching, many masks, the watcher: ratios from one run
+bench: build bench-deps ## start-up, pattern matching, many masks, the watcher, the network: ratios from one run
 	go run ./bench -aigate ./aigate
 
 bench-docs: build bench-deps ## the same, written to docs/benchmarks.md
