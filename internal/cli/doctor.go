@@ -60,7 +60,7 @@ func examine() diagnosis {
 	var d diagnosis
 	bwrap, noBwrap := findBwrap()
 	d.tool("bwrap", bwrap, noBwrap == nil, "sandbox isolation (mount/pid/user namespaces)", "apt install bubblewrap (the native engine works without)")
-	slirp, err := exec.LookPath("slirp4netns")
+	slirp, err := rootsProgram("slirp4netns")
 	d.tool("slirp4netns", slirp, err == nil, "network: slirp4netns, for UDP and raw IP", "apt install slirp4netns (only where network: slirp4netns is set)")
 	setfacl, err := exec.LookPath("setfacl")
 	d.tool("setfacl", setfacl, err == nil, "persistent ACLs", "apt install acl (needed by setup alone)")

@@ -301,9 +301,13 @@ func chooseEngine(configured string) (e sandbox.Engine, bwrap, why string, err e
 	return "", "", "", fmt.Errorf("engine %q: auto, bwrap or native", configured)
 }
 
-func findBwrap() (string, error) {
+func findBwrap() (string, error) { return rootsProgram("bwrap") }
+
+// rootsProgram finds a program that runs outside of the sandbox. One that the
+// user can change is not taken: a sandboxed command may have put it there.
+func rootsProgram(name string) (string, error) {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, "bwrap")
+		path := filepath.Join(dir, name)
 		var st syscall.Stat_t
 		if !filepath.IsAbs(path) || syscall.Stat(path, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
 			continue
@@ -313,7 +317,7 @@ func findBwrap() (string, error) {
 		}
 		return path, nil
 	}
-	return "", errors.New("no bwrap on the PATH")
+	return "", fmt.Errorf("no %s on the PATH", name)
 }
 
 // unmapped says that a file's owner is not known in this user namespace, and

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,11 @@ func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy
 	if plan.Gate != nil {
 		seen = newEvents(host, f, opt.Caller.WantsPTY())
 		opt.Gate = gate.New(pol.Network.Rules, host.Env, seen.network)
+		if plan.Gate.Variant == gate.Slirp {
+			if opt.Gate.Slirp, err = findSlirp(); err != nil {
+				return nil, err
+			}
+		}
 		opt.Gate.Resolver.Search = pol.Search
 		if opt.Gate.Resolver.Hostname, err = os.Hostname(); err != nil {
 			return nil, err
@@ -40,9 +46,22 @@ func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy
 	}, nil
 }
 
+// findSlirp finds slirp4netns. Without it nothing is started: a gate that the
+// user did not ask for would carry less, and no network at all helps nobody.
+func findSlirp() (string, error) {
+	path, err := rootsProgram("slirp4netns")
+	if err != nil {
+		return "", fmt.Errorf("network: slirp4netns: %w; install it (apt install slirp4netns, dnf install slirp4netns, pacman -S slirp4netns), or take that line out of the configuration for the gate, which needs nothing", err)
+	}
+	return path, nil
+}
+
 // frontText is the gate on this kernel, for --verbose.
 func frontText(f gate.Front, refuses bool) string {
 	text := "the gate, by nf_tables on every port, "
+	if f.Variant == gate.Slirp {
+		return "slirp4netns, IPv4 alone, to addresses that nf_tables lets through"
+	}
 	if f.Variant == gate.ByPort {
 		text = "the gate, by a listener for each port that rules name, "
 	} else if !refuses {

@@ -27,10 +27,12 @@ type Address struct {
 type Variant string
 
 // The variants. All ports are caught by TPROXY of nf_tables; where the kernel
-// has none, there is a listener for each port that a rule can mean.
+// has none, there is a listener for each port that a rule can mean. With Slirp,
+// which users ask for, packets leave by slirp4netns.
 const (
 	AllPorts Variant = "tproxy"
 	ByPort   Variant = "ports"
+	Slirp    Variant = "slirp4netns"
 )
 
 func (f *Front) String() string {
@@ -38,11 +40,14 @@ func (f *Front) String() string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("own namespace, gate on ")
-	if f.Variant == ByPort {
-		fmt.Fprintf(&b, "ports %s", join(f.Ports))
-	} else {
-		b.WriteString("every port")
+	b.WriteString("own namespace, ")
+	switch f.Variant {
+	case ByPort:
+		fmt.Fprintf(&b, "gate on ports %s", join(f.Ports))
+	case Slirp:
+		b.WriteString("slirp4netns to the addresses of allowed names")
+	default:
+		b.WriteString("gate on every port")
 	}
 	if len(f.Localhost) > 0 {
 		fmt.Fprintf(&b, ", localhost:%s of the host", join(f.Localhost))

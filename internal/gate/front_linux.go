@@ -20,6 +20,8 @@ func NewFront(rules *Rules, forced string) (*Front, error) {
 		if !has(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER) {
 			f.Variant = ByPort
 		}
+	case Slirp:
+		f.Variant, f.Forced, f.IPv6 = Slirp, true, false // its IPv6 is experimental
 	case AllPorts, ByPort:
 		f.Variant, f.Forced = Variant(forced), true
 	default:

@@ -17,6 +17,7 @@ type Gate struct {
 	Resolver *Resolver
 	Dialer   *Dialer
 	Event    func(Event) // not nil
+	Slirp    string      // the program, where the front wants it
 
 	localhost []uint16
 	lookup    *Lookup

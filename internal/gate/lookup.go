@@ -122,14 +122,14 @@ func (l *Lookup) ask(name string, a *hostAnswer) {
 	defer close(a.done)
 	ctx, cancel := context.WithTimeout(l.ctx, hostPatience)
 	defer cancel()
-	a.addrs, a.err = l.lookup(ctx, name)
+	a.addrs, a.err = l.lookup(ctx, l.host, name)
 	a.until = time.Now().Add(holdFound)
 	if a.err != nil {
 		a.until = time.Now().Add(holdNotFound)
 	}
 }
 
-func (l *Lookup) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+func (l *Lookup) lookup(ctx context.Context, host *net.Resolver, name string) ([]netip.Addr, error) {
 	if _, err := netip.ParseAddr(name); err == nil { // for Go an address is a name that needs no lookup
 		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
 	}
@@ -150,7 +150,7 @@ func (l *Lookup) lookup(ctx context.Context, name string) ([]netip.Addr, error) 
 	case <-ctx.Done():
 		return nil, &net.DNSError{Err: "the host's resolver does not answer", Name: name, IsTimeout: true}
 	}
-	addrs, err := l.host.LookupNetIP(ctx, "ip", ask)
+	addrs, err := host.LookupNetIP(ctx, "ip", ask)
 	for i, addr := range addrs {
 		addrs[i] = addr.Unmap()
 	}

@@ -52,6 +52,14 @@ func table(f *Front, refuse bool) *batch {
 	m.chain("out", unix.NF_INET_LOCAL_OUT, 0)
 	m.chain("in", unix.NF_INET_PRE_ROUTING, -150)
 	m.outRules(f, refuse)
+	m.inRules()
+	m.acknowledge()
+	m.bracket(unix.NFNL_MSG_BATCH_END)
+	return m
+}
+
+// inRules lead marked packets to the gate's listener.
+func (m *batch) inRules() {
 	m.rule("in", func() {
 		m.meta(unix.NFT_META_MARK)
 		m.equal(native32(proxied))
@@ -62,9 +70,6 @@ func table(f *Front, refuse bool) *batch {
 		})
 		m.accept()
 	})
-	m.acknowledge()
-	m.bracket(unix.NFNL_MSG_BATCH_END)
-	return m
 }
 
 const (
@@ -192,9 +197,11 @@ func (m *batch) compare(op uint32, value []byte) {
 
 func (m *batch) equal(value []byte) { m.compare(cmpEqual, value) }
 
-func (m *batch) load(base, offset, size uint32) {
+func (m *batch) load(base, offset, size uint32) { m.loadTo(unix.NFT_REG_1, base, offset, size) }
+
+func (m *batch) loadTo(register, base, offset, size uint32) {
 	m.expr("payload", func() {
-		m.attr(unix.NFTA_PAYLOAD_DREG, big32(unix.NFT_REG_1)...)
+		m.attr(unix.NFTA_PAYLOAD_DREG, big32(register)...)
 		m.attr(unix.NFTA_PAYLOAD_BASE, big32(base)...)
 		m.attr(unix.NFTA_PAYLOAD_OFFSET, big32(offset)...)
 		m.attr(unix.NFTA_PAYLOAD_LEN, big32(size)...)
@@ -270,11 +277,13 @@ func (m *batch) log() {
 	m.expr("log", func() { m.attr(unix.NFTA_LOG_GROUP, big16(logGroup)...) })
 }
 
-func (m *batch) accept() {
+func (m *batch) accept() { m.verdict(nfAccept) }
+
+func (m *batch) verdict(code uint32) {
 	m.expr("immediate", func() {
 		m.attr(unix.NFTA_IMMEDIATE_DREG, big32(unix.NFT_REG_VERDICT)...)
 		m.nest(unix.NFTA_IMMEDIATE_DATA, func() {
-			m.nest(unix.NFTA_DATA_VERDICT, func() { m.attr(unix.NFTA_VERDICT_CODE, big32(nfAccept)...) })
+			m.nest(unix.NFTA_DATA_VERDICT, func() { m.attr(unix.NFTA_VERDICT_CODE, big32(code)...) })
 		})
 	})
 }

@@ -30,6 +30,14 @@ func routes(ipv6 bool) *batch {
 	return m
 }
 
+// ownAddress are the messages where the routes are slirp4netns's.
+func ownAddress() *batch {
+	m := &batch{}
+	m.address(Resolver4)
+	m.acknowledge()
+	return m
+}
+
 // sixth is how many of the messages of routes are about IPv6.
 const sixth = 2
 

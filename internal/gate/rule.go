@@ -93,6 +93,22 @@ func NewRules(entries []string) (*Rules, error) {
 	return r, nil
 }
 
+// portsOf gives the ports at which name may be reached, 0 for all of them.
+func (r *Rules) portsOf(name string) (out []uint16) {
+	r.match(name, func(p ports) bool {
+		if p.any {
+			out = append(out, 0)
+		}
+		out = append(out, p.some...)
+		return false // and go on
+	})
+	if slices.Contains(out, 0) {
+		return []uint16{0}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // All gives the rules in the order of the entries.
 func (r *Rules) All() []Rule { return r.all }
 

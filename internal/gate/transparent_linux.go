@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,8 @@ import (
 type Sockets struct {
 	Route     int // NETLINK_ROUTE
 	Netfilter int // NETLINK_NETFILTER, -1 with ByPort
+	Firewall  int // another, with Slirp, else -1
+	Namespace int // the network namespace; it stays the caller's
 	TCP, UDP  int // AF_INET6 if Front.IPv6, non-blocking
 	// More makes n more like TCP.
 	More func(n int) ([]int, error)
@@ -45,19 +48,28 @@ type Transparent struct {
 	listeners []*net.TCPListener
 	slots     chan struct{}
 	closing   chan struct{}
+	slirp     *slirp
 }
 
 // Serve makes the sandbox's network and begins to serve it. When it returns,
 // everything listens: no program was ever there before the gate.
 func (g *Gate) Serve(f *Front, s Sockets) (*Transparent, error) {
 	t := &Transparent{Front: *f, resolver: g.Resolver, handle: g.Handle, event: g.Event}
+	if f.Variant == Slirp {
+		t.slirp = g.newSlirp(s.Firewall)
+	}
 	return t, t.start(s)
 }
 
 func (t *Transparent) start(s Sockets) (err error) {
 	t.closing, t.route, t.netfilter = make(chan struct{}), s.Route, s.Netfilter
 	ipv6 := t.Front.IPv6
-	if t.Front.IPv6, err = route(s.Route, ipv6); err != nil {
+	if t.Front.Variant == Slirp {
+		err = t.slirp.route(s)
+	} else {
+		t.Front.IPv6, err = route(s.Route, ipv6)
+	}
+	if err != nil {
 		return err
 	}
 	t.resolver.IPv6 = t.Front.IPv6
@@ -69,6 +81,11 @@ func (t *Transparent) start(s Sockets) (err error) {
 	}
 	if t.slots == nil {
 		t.slots = make(chan struct{}, mostConnections())
+	}
+	if t.slirp != nil {
+		if err := t.slirp.attach(s.Namespace); err != nil {
+			return err
+		}
 	}
 	go t.run() // one: each would wake a thread, and what they wait for comes later
 	return nil
@@ -95,6 +112,9 @@ func (t *Transparent) divert(fd int) error {
 		return nil
 	}
 	failed, err := exchange(fd, listenLog())
+	if t.Front.Variant == Slirp {
+		return t.fence(fd, failed, err)
+	}
 	if t.Refuses = err == nil && len(failed) == 0 && len(t.Front.Addresses) <= mostAddresses; t.Refuses {
 		err = apply(fd, table(&t.Front, true))
 	}
@@ -108,6 +128,22 @@ func (t *Transparent) divert(fd int) error {
 	if err != nil {
 		t.Front.Variant = ByPort
 	}
+	t.log = os.NewFile(uintptr(fd), "nf_tables")
+	return nil
+}
+
+// fence puts slirp4netns's table in place, without which nothing is started.
+func (t *Transparent) fence(fd int, failed map[uint32]syscall.Errno, err error) error {
+	if err == nil && len(failed) > 0 {
+		err = failed[1]
+	}
+	if err == nil {
+		err = apply(fd, slirpTable(&t.Front))
+	}
+	if err != nil {
+		return fmt.Errorf("network: slirp4netns needs nf_tables with reject and log in the kernel: %w", err)
+	}
+	t.Refuses = true
 	t.log = os.NewFile(uintptr(fd), "nf_tables")
 	return nil
 }
@@ -139,7 +175,7 @@ func (t *Transparent) listen(ipv6 bool, s Sockets) error {
 	}
 	t.udp = c.(*net.UDPConn)
 	for i, port := range ports {
-		if err = bind(fds[i], ipv6, port, t.Front.Variant == AllPorts); err == nil {
+		if err = bind(fds[i], ipv6, port, t.Front.Variant != ByPort); err == nil {
 			err = unix.Listen(fds[i], 4096)
 		}
 		if err != nil {
@@ -244,6 +280,9 @@ func (t *Transparent) drain(fd int) {
 			return
 		}
 		for _, e := range logged(t.logBuf[:max(n, 0)]) {
+			if t.slirp != nil && e.Kind == "udp" {
+				e.Reason = "no rule names this address"
+			}
 			if t.event != nil {
 				t.event(e)
 			}
@@ -251,11 +290,15 @@ func (t *Transparent) drain(fd int) {
 	}
 }
 
-// Finish reports the last events, when the sandbox is gone.
+// Finish reports the last events, when the sandbox is gone, and ends slirp4netns.
 func (t *Transparent) Finish() {
-	if t != nil && t.Refuses {
+	if t == nil {
+		return
+	}
+	if t.Refuses {
 		t.drain(t.netfilter)
 	}
+	t.slirp.detach()
 }
 
 // Close stops listening. Connections are the gate's to close. The descriptors of

@@ -15,7 +15,11 @@ func (p *Policy) gateway() (err error) {
 	if !p.Network.Gated() {
 		return nil
 	}
-	if p.Front, err = gate.NewFront(p.Network.Rules, getenv(p.host.Env, "AIGATE_GATE")); err != nil {
+	variant := getenv(p.host.Env, "AIGATE_GATE")
+	if p.Network.Slirp {
+		variant = string(gate.Slirp)
+	}
+	if p.Front, err = gate.NewFront(p.Network.Rules, variant); err != nil {
 		return err
 	}
 	p.text("/etc/resolv.conf", resolvConf, "asks the gate")

@@ -12,11 +12,13 @@ type Network struct {
 	Host  bool        `json:"host"`  // the host's own network
 	Allow []string    `json:"allow"` // else only these
 	Rules *gate.Rules `json:"-"`     // Allow, parsed; nil with Host
+	// Slirp: packets leave by slirp4netns, to the addresses of what Allow names.
+	Slirp bool `json:"slirp4netns,omitempty"`
 }
 
 // network parses allow_net. Whoever made the configuration did it before, for the place of a mistake.
 func (p *Policy) network() error {
-	p.Network = Network{Host: p.config.AllowNet == nil, Allow: p.config.AllowNet}
+	p.Network = Network{Host: p.config.AllowNet == nil, Allow: p.config.AllowNet, Slirp: p.config.Network == "slirp4netns"}
 	if p.Network.Host {
 		return nil
 	}
@@ -39,6 +41,10 @@ func (n Network) String() string {
 	case !n.Gated():
 		return "no network"
 	}
+	by := ""
+	if n.Slirp {
+		by = ", by slirp4netns"
+	}
 	const room = 60 // so that the banner stays a line
 	all := n.Rules.All()
 	shown := ""
@@ -54,9 +60,9 @@ func (n Network) String() string {
 		shown += next
 	}
 	if len(all) == 1 {
-		return "network: only " + shown
+		return "network: only " + shown + by
 	}
-	return fmt.Sprintf("network: only %s (%d rules)", shown, len(all))
+	return fmt.Sprintf("network: only %s (%d rules)%s", shown, len(all), by)
 }
 
 // text says to the payload what it can reach, and what it sees of the rest.
@@ -69,8 +75,16 @@ func (n Network) text(ports []uint16) []string {
 		return []string{"Network: none but loopback."}
 	}
 	out := []string{"Network: TCP connections to these and to nothing else:"}
+	if n.Slirp {
+		out[0] = "Network: TCP, UDP and ping over IPv4 to the addresses of these, and to nothing else:"
+	}
 	for _, r := range n.Rules.All() {
 		out = append(out, "  "+ruleText(r, ports))
+	}
+	if n.Slirp {
+		return append(out,
+			"No other name exists here (NXDOMAIN, \"could not resolve host\"), and any other address refuses",
+			"(ECONNREFUSED, \"connection refused\"). There is no proxy to go around by.")
 	}
 	return append(out,
 		"No other name exists here (NXDOMAIN, \"could not resolve host\"), any other address or port refuses",

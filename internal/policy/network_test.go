@@ -37,6 +37,16 @@ func TestNetworkBanner(t *testing.T) {
 			t.Errorf("%q: gated %v", tt.allow, n.Gated())
 		}
 	}
+	slirp := &Policy{config: &config.Config{AllowNet: []string{"a.com", "b.com"}, Network: "slirp4netns"}}
+	if err := slirp.network(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := slirp.Network.String(), "network: only a.com, b.com (2 rules), by slirp4netns"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if text := strings.Join(slirp.Network.text(), "\n"); !strings.Contains(text, "UDP and ping over IPv4 to the addresses") || strings.Contains(text, "NXDOMAIN, and a TLS") {
+		t.Errorf("to the payload: %s", text)
+	}
 	p := &Policy{config: &config.Config{AllowNet: []string{"a.com:0"}}}
 	if err := p.network(); err == nil || !strings.Contains(err.Error(), "allow_net") {
 		t.Error("a bad rule:", err)

@@ -16,13 +16,15 @@ type bare struct {
 	namespace bool // its network namespace, to make more later
 	gate      bool // for the gate
 	netfilter bool // nf_tables for it
+	firewall  bool // and once more, see gate.Sockets
 	ipv6      bool
 }
 
 func (p *Plan) bare() bare {
 	b := bare{namespace: p.Gate != nil || len(p.Publish) > 0}
 	if p.Gate != nil {
-		b.gate, b.netfilter, b.ipv6 = true, p.Gate.Variant == gate.AllPorts, p.Gate.IPv6
+		b.gate, b.netfilter, b.ipv6 = true, p.Gate.Variant != gate.ByPort, p.Gate.IPv6
+		b.firewall = p.Gate.Variant == gate.Slirp
 	}
 	return b
 }
@@ -38,7 +40,7 @@ func (in *inner) handOutNetwork(p *program, b bare) {
 		fds = append(fds, p.socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE),
 			p.socket(b.family(), unix.SOCK_STREAM, 0), p.socket(b.family(), unix.SOCK_DGRAM, 0))
 	}
-	if b.netfilter {
+	for range b2i(b.netfilter) + b2i(b.firewall) {
 		fds = append(fds, p.socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER))
 	}
 	in.handOver(p, msgNetwork, fds...)
@@ -67,14 +69,17 @@ func (r *running) network() error {
 	if err != nil {
 		return err
 	}
-	if want := 1 + 3*b2i(b.gate) + b2i(b.netfilter); len(m.fds) != want {
+	if want := 1 + 3*b2i(b.gate) + b2i(b.netfilter) + b2i(b.firewall); len(m.fds) != want {
 		return fmt.Errorf("the sandbox handed out %d sockets instead of %d", len(m.fds)-1, want-1)
 	}
 	r.netns = m.fds[0]
 	if b.gate {
-		s := gate.Sockets{Route: m.fds[1], TCP: m.fds[2], UDP: m.fds[3], Netfilter: -1, More: r.moreSockets(b.family())}
+		s := gate.Sockets{Route: m.fds[1], TCP: m.fds[2], UDP: m.fds[3], Netfilter: -1, Firewall: -1, Namespace: r.netns, More: r.moreSockets(b.family())}
 		if b.netfilter {
 			s.Netfilter = m.fds[4]
+		}
+		if b.firewall {
+			s.Firewall = m.fds[5]
 		}
 		r.serve(s)
 	}

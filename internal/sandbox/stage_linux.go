@@ -14,7 +14,7 @@ import (
 // stageCommand is the stage's arguments; Stage reads them back.
 func stageCommand(w inward) []string {
 	bits := ""
-	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope, w.inner, w.bare.namespace, w.bare.gate, w.bare.netfilter, w.bare.ipv6} {
+	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope, w.inner, w.bare.namespace, w.bare.gate, w.bare.netfilter, w.bare.firewall, w.bare.ipv6} {
 		bits += strconv.Itoa(b2i(b))
 	}
 	pwd, _ := lookUp(w.cmd.Env, "PWD")
@@ -46,7 +46,7 @@ func withPWD(env []string, pwd string) (out []string) {
 // Stage runs the inner stage; args are the process's arguments behind
 // StageArg. It does not return.
 func Stage(args []string) {
-	if len(args) < 5 || len(args[0]) != 11 || os.Getpid() != 1 {
+	if len(args) < 5 || len(args[0]) != 12 || os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "[aigate] the inner stage is started by aigate alone")
 		os.Exit(1)
 	}
@@ -54,7 +54,7 @@ func Stage(args []string) {
 	bit := func(i int) bool { return args[0][i] == '1' }
 	w := inward{
 		sock: stageSock, wantPTY: bit(0), pty: [3]bool{bit(1), bit(2), bit(3)}, foreground: bit(4), scope: bit(5), inner: bit(6),
-		bare: bare{bit(7), bit(8), bit(9), bit(10)},
+		bare: bare{bit(7), bit(8), bit(9), bit(10), bit(11)},
 		dir:  args[1], cmd: Command{Path: args[3], Args: args[4:], Env: withPWD(os.Environ(), args[2])},
 	}
 	o, err := signals()
