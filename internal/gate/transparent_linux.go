@@ -134,6 +134,9 @@ func (t *Transparent) divert(fd int) error {
 
 // fence puts slirp4netns's table in place, without which nothing is started.
 func (t *Transparent) fence(fd int, failed map[uint32]syscall.Errno, err error) error {
+	if n := len(t.Front.Addresses); n > mostAddresses {
+		return fmt.Errorf("network: slirp4netns with %d rules about addresses in allow_net: %d at most", n, mostAddresses)
+	}
 	if err == nil && len(failed) > 0 {
 		err = failed[1]
 	}

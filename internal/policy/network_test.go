@@ -44,7 +44,7 @@ func TestNetworkBanner(t *testing.T) {
 	if got, want := slirp.Network.String(), "network: only a.com, b.com (2 rules), by slirp4netns"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if text := strings.Join(slirp.Network.text(), "\n"); !strings.Contains(text, "UDP and ping over IPv4 to the addresses") || strings.Contains(text, "NXDOMAIN, and a TLS") {
+	if text := strings.Join(slirp.Network.text(nil), "\n"); !strings.Contains(text, "UDP and ping over IPv4 to the addresses") || strings.Contains(text, "NXDOMAIN, and a TLS") {
 		t.Errorf("to the payload: %s", text)
 	}
 	p := &Policy{config: &config.Config{AllowNet: []string{"a.com:0"}}}
