@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/spf13/cobra"
 )
 
@@ -56,6 +57,9 @@ func initialize(force bool) error {
 	}
 	if err := config.WriteFile(path, config.DefaultFile(), 0o600); err != nil {
 		return err
+	}
+	if err := sandbox.LaySpares(filepath.Join(dir, spareFolder)); err != nil {
+		return fmt.Errorf("lay out placeholders: %w", err)
 	}
 	say("created %s", path)
 	say("next: `aigate run -- claude`, or any command; `aigate status` shows the rules")

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
@@ -75,6 +76,12 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	t.lap("configuration")
+	// Begun now, it makes its namespaces while the policy is resolved.
+	with, begun, err := f.begin(conf, t)
+	if err != nil {
+		return err
+	}
+	defer begun.End()
 	pol, err := policy.Resolve(conf, host)
 	if err != nil {
 		return err
@@ -91,44 +98,68 @@ func (f *runFlags) run(args []string) error {
 	if f.dryRun {
 		return f.print(pol, plan)
 	}
-	engine, bwrap, why, err := chooseEngine(conf.Engine)
-	if err != nil {
-		return err
-	}
-	t.say("engine %s: %s", engine, why)
 	if err := sandbox.Supported(plan); err != nil {
 		return err
 	}
 	for _, w := range pol.Warnings {
 		say("warning: %s", w)
 	}
-	caller, err := term.Inspect() // late: from here on Ctrl-C is for the command
-	if err != nil {
-		return err
-	}
-	opt := sandbox.Options{Engine: engine, Bwrap: bwrap, Caller: caller, Timing: t.stage(), Watch: pol.Watch(t.say, say),
+	with.Caller.Listen() // late: from here on Ctrl-C is for the command
+	opt := sandbox.Options{Spare: spare(host), Timing: t.stage(), Watch: pol.Watch(t.say, say),
 		Network: func(f gate.Front, refuses bool) { t.say("network: %s", frontText(f, refuses)) }}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
-	endNetwork, err := f.network(&opt, plan, pol, host)
+	endNetwork, err := f.network(&opt, with.Caller.WantsPTY(), plan, pol, host)
 	if err != nil {
 		return err
 	}
-	status, err := sandbox.Run(plan, cmd, opt)
+	status, err := begun.Run(plan, cmd, opt)
 	t.total()
 	endNetwork()
 	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])
 	}
-	if status == 128+int(syscall.SIGINT) && caller.WantsPTY() {
+	if status == 128+int(syscall.SIGINT) && with.Caller.WantsPTY() {
 		dieOf(syscall.SIGINT)
 	}
 	if status != 0 {
 		return exitStatus(status)
 	}
 	return nil
+}
+
+// begin begins the sandbox, except for --dry-run.
+func (f *runFlags) begin(conf *config.Config, t *timer) (with sandbox.Base, begun *sandbox.Sandbox, err error) {
+	if f.dryRun {
+		return with, nil, nil
+	}
+	with.OwnNet = conf.AllowNet != nil
+	var why string
+	if with.Engine, with.Bwrap, why, err = chooseEngine(conf.Engine); err != nil {
+		return with, nil, err
+	}
+	t.say("engine %s: %s", with.Engine, why)
+	if with.Caller, err = term.Inspect(); err != nil {
+		return with, nil, err
+	}
+	if begun, err = sandbox.Begin(with); err != nil {
+		return with, nil, runError(err, "")
+	}
+	t.lap("begun")
+	return with, begun, nil
+}
+
+// spareFolder is where placeholders lie between runs: with the configuration,
+// which is hidden from every sandbox.
+const spareFolder = "spare"
+
+func spare(h policy.Host) string {
+	if h.Home == "" {
+		return ""
+	}
+	return filepath.Join(h.Home, ".aigate", spareFolder)
 }
 
 // dieOf ends aigate the way its command ended: a shell's loop stops at Ctrl-C

@@ -15,7 +15,7 @@ import (
 
 // network gives the sandbox its ways in and out. What it returns ends them
 // after the run, and says what they refused.
-func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy.Policy, host policy.Host) (end func(), err error) {
+func (f *runFlags) network(opt *sandbox.Options, onTerminal bool, plan *sandbox.Plan, pol *policy.Policy, host policy.Host) (end func(), err error) {
 	if len(plan.Publish) > 0 {
 		if opt.Publish, err = gate.Publish(plan.Publish); err != nil {
 			return nil, err
@@ -23,7 +23,7 @@ func (f *runFlags) network(opt *sandbox.Options, plan *sandbox.Plan, pol *policy
 	}
 	var seen *events
 	if plan.Gate != nil {
-		seen = newEvents(host, f, opt.Caller.WantsPTY())
+		seen = newEvents(host, f, onTerminal)
 		opt.Gate = gate.New(pol.Network.Rules, host.Env, seen.network)
 		if plan.Gate.Variant == gate.Slirp {
 			if opt.Gate.Slirp, err = findSlirp(); err != nil {

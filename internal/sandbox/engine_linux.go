@@ -38,12 +38,11 @@ func (in *inner) handOut(w inward) {
 	in.ready(fds...)
 }
 
-// finish appends what both engines do between "go" and the end: a session of
-// its own (so /dev/tty is never the caller's), rights given up, the payload.
+// finish appends what both engines do behind the mounts: a session of its own (so
+// /dev/tty is never the caller's), rights given up, the payload.
 func (in *inner) finish(w inward, o origin, nested func(*program)) {
 	p := &in.secure
 	p.nregs = in.setup.nregs
-	in.waitGo(p)
 	if w.wantPTY {
 		p.call("make the pty the controlling terminal", unix.SYS_IOCTL, in.slave, unix.TIOCSCTTY, 0)
 		for fd, on := range w.pty {
@@ -80,16 +79,15 @@ func (in *inner) payloadProgram(w inward, o origin) {
 		p.put(pid, at)
 		p.call("bring the command to the foreground", unix.SYS_IOCTL, in.slave, unix.TIOCSPGRP, at)
 	}
-	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
 	if w.scope {
 		p.scope()
 	}
 	limit := nofile.Original
 	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
 	in.handOver(p, msgPayload, p.seccomp(w.inner)...)
-	if w.wantPTY {
-		in.waitGo(p) // until the caller's terminal is ready for it
-	}
+	in.waitGo(p) // until everything else is in place, the caller's terminal too
+	// Not before: what is mounted from outside may cover the folder.
+	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
 	mask := o.mask
 	p.call("restore the signal mask", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, p.bytes(mask[:]), 0, 8)
 	p.call("close what is not the command's", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
@@ -98,7 +96,7 @@ func (in *inner) payloadProgram(w inward, o origin) {
 
 // inward gathers what the inner side must know.
 func (r *running) inward(sock int) inward {
-	c := r.opt.Caller
+	c := r.Caller
 	return inward{
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
@@ -195,22 +193,21 @@ func (in *inner) earlySetup(r *running) {
 	p := &in.early
 	p.call("tie PID 1 to the supervisor", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	for fd := range 3 {
-		if from := r.opt.Caller.Descriptor(fd); from >= 0 && from != fd {
+		if from := r.Caller.Descriptor(fd); from >= 0 && from != fd {
 			p.call("pass a descriptor on", unix.SYS_DUP3, from, fd, 0)
 		}
 	}
 	p.keepOnly(0, 1, 2, int(in.sock))
 	p.call("make a session", unix.SYS_SETSID)
 	flags := makes
-	if r.plan.OwnNet {
+	if r.OwnNet {
 		flags |= unix.CLONE_NEWNET
 	}
 	p.call("make namespaces", unix.SYS_UNSHARE, flags)
 	p.maps(0, os.Getuid(), 0, os.Getgid())
-	if r.plan.OwnNet {
+	if r.OwnNet {
 		p.loopback()
 	}
-	in.handOutNetwork(p, r.plan.bare())
 	in.waitGo(p)
 }
 
@@ -218,6 +215,7 @@ func (in *inner) earlySetup(r *running) {
 func (in *inner) nativeSetup(r *running, w inward) {
 	p := &in.setup
 	p.stepwise = noOpenat2()
+	in.handOutNetwork(p, w.bare)
 	mask := p.newReg()
 	p.call("umask", unix.SYS_UMASK, 0).into(mask)
 	p.mounts(r.plan)
@@ -297,7 +295,7 @@ func (r *running) startBwrap() error {
 	defer sock.Close()
 	var said bytes.Buffer
 	f := r.descriptors()
-	c := exec.Command(r.opt.Bwrap, append([]string{"--args", strconv.Itoa(stageArgs), "--", "/proc/self/fd/" + strconv.Itoa(stageExe)}, stageCommand(r.inward(stageSock))...)...)
+	c := exec.Command(r.Bwrap, append([]string{"--args", strconv.Itoa(stageArgs), "--", "/proc/self/fd/" + strconv.Itoa(stageExe)}, stageCommand(r.inward(stageSock))...)...)
 	c.ExtraFiles = []*os.File{sock, f[0], f[1], f[2], exe, args}
 	c.Env = r.cmd.Env
 	c.Stderr = &said
@@ -325,7 +323,7 @@ func (r *running) startBwrap() error {
 
 // descriptors are what the stage gets as 0, 1 and 2.
 func (r *running) descriptors() (out [3]*os.File) {
-	c := r.opt.Caller
+	c := r.Caller
 	for fd, f := range []*os.File{c.Stdin(), c.Stdout(), c.Stderr()} {
 		if out[fd] = f; f == nil {
 			out[fd] = os.Stdin // any; the pty replaces it before the payload starts

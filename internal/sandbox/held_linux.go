@@ -37,17 +37,18 @@ func IsPlaceholder(mode uint32) bool {
 type held struct {
 	mu      sync.Mutex
 	entries []heldEntry
-	dirs    map[string]*os.File // locked parents
-	janitor int                 // pid, 0 without
+	dirs    map[string]int // locked parents
+	spare   *spare
+	janitor int // pid, 0 without
 	timer   *time.Timer
 	done    bool
 	alive   *os.File // write end of the pipe whose closing tells the janitor
 }
 
 type heldEntry struct {
-	parent *os.File
+	parent int
 	name   string
-	dir    bool
+	view   Placeholder
 	inode  uint64
 }
 
@@ -57,8 +58,8 @@ type heldEntry struct {
 const janitorDelay = 10 * time.Millisecond
 
 // hold makes the placeholders of a plan.
-func hold(plan *Plan) (*held, error) {
-	h := &held{dirs: map[string]*os.File{}}
+func hold(plan *Plan, spare string) (*held, error) {
+	h := &held{dirs: map[string]int{}, spare: openSpare(spare)}
 	for _, s := range plan.Steps {
 		if s.View == NoPlaceholder {
 			continue
@@ -73,21 +74,21 @@ func hold(plan *Plan) (*held, error) {
 
 func (h *held) add(s Step) error {
 	parent, name := filepath.Dir(s.Path), filepath.Base(s.Path)
-	dir, err := h.lock(parent)
+	fd, err := h.lock(parent)
 	if err != nil {
 		return err
 	}
-	fd := int(dir.Fd())
-	e := heldEntry{parent: dir, name: name, dir: s.View == DirView}
-	want, err := create(fd, name, s)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return err
+	e := heldEntry{parent: fd, name: name, view: s.View}
+	if h.spare.take(s.View, fd, name) != nil {
+		if err := create(fd, name, s); err != nil && err != unix.EEXIST {
+			return err
+		}
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	if st.Mode&unix.S_IFMT != want&unix.S_IFMT || !IsPlaceholder(st.Mode) {
+	if st.Mode&unix.S_IFMT != viewMode(s.View)&unix.S_IFMT || !IsPlaceholder(st.Mode) {
 		return errors.New("somebody made it just now; start again")
 	}
 	e.inode = st.Ino
@@ -95,34 +96,54 @@ func (h *held) add(s Step) error {
 	return nil
 }
 
-// create makes one placeholder, and says what mode it has. Where another
-// program of the host may read it meanwhile, it is a file that holds nothing.
-func create(dir int, name string, s Step) (mode uint32, err error) {
-	text := s.Text
+// create makes one placeholder. Where another program of the host may read it
+// meanwhile, it is a file that holds nothing. It has its mark from the first
+// moment: another run may look just then.
+func create(dir int, name string, s Step) error {
 	switch s.View {
 	case DirView:
-		// With its mark from the first moment: another run may look just then.
-		return placeholderDir, unix.Mkdirat(dir, name, 0o1700)
+		return unix.Mkdirat(dir, name, placeholderDir&0o7777)
 	case SocketView:
-		return placeholderSocket, unix.Mknodat(dir, name, unix.S_IFSOCK, 0)
-	case JSONView:
-		text = "{}\n"
+		return unix.Mknodat(dir, name, placeholderSocket, 0)
 	}
-	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o1444)
+	fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, placeholderFile&0o7777)
 	if err != nil {
-		return placeholderFile, err
+		return err
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		return placeholderFile, err
+	text := viewText(s.View)
+	if s.View == TextView {
+		text = s.Text
 	}
-	return placeholderFile, unix.Fchmod(fd, 0o1444)
+	if text != "" {
+		_, err = unix.Write(fd, []byte(text))
+	}
+	return err
+}
+
+// viewMode is the st_mode of a placeholder.
+func viewMode(view Placeholder) uint32 {
+	switch view {
+	case DirView:
+		return placeholderDir
+	case SocketView:
+		return placeholderSocket
+	}
+	return placeholderFile
+}
+
+// viewText is what a placeholder holds that is a file.
+func viewText(view Placeholder) string {
+	if view == JSONView {
+		return "{}\n"
+	}
+	return ""
 }
 
 // lock opens a folder and locks it, shared with other runs.
-func (h *held) lock(path string) (*os.File, error) {
-	if d := h.dirs[path]; d != nil {
-		return d, nil
+func (h *held) lock(path string) (int, error) {
+	if fd, ok := h.dirs[path]; ok {
+		return fd, nil
 	}
 	// The policy resolved the links; one that is there now was put there since.
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
@@ -131,20 +152,19 @@ func (h *held) lock(path string) (*os.File, error) {
 		fd, err = unix.Open(path, flags, 0)
 	}
 	if err != nil {
-		return nil, err
+		return -1, err
 	}
-	d := os.NewFile(uintptr(fd), path)
 	for {
 		if err = unix.Flock(fd, unix.LOCK_SH); err != unix.EINTR {
 			break
 		}
 	}
 	if err != nil {
-		d.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		unix.Close(fd)
+		return -1, fmt.Errorf("lock %s: %w", path, err)
 	}
-	h.dirs[path] = d
-	return d, nil
+	h.dirs[path] = fd
+	return fd, nil
 }
 
 // release removes what this run made, unless another run still needs it.
@@ -165,30 +185,34 @@ func (h *held) release() {
 	}
 	// Once for each folder: the lock is lost when it is refused, and to ask
 	// again while another run asks would refuse both.
-	alone := map[*os.File]bool{}
+	alone := map[int]bool{}
 	for i := len(h.entries) - 1; i >= 0; i-- {
 		e := h.entries[i]
 		if _, asked := alone[e.parent]; !asked {
-			alone[e.parent] = unix.Flock(int(e.parent.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
+			alone[e.parent] = unix.Flock(e.parent, unix.LOCK_EX|unix.LOCK_NB) == nil
 		}
 		if alone[e.parent] {
-			e.remove()
+			h.remove(e)
 		}
 	}
-	for _, d := range h.dirs {
-		d.Close()
+	for _, fd := range h.dirs {
+		unix.Close(fd)
 	}
+	h.spare.close()
 	h.entries, h.dirs = nil, nil
 }
 
 // remove takes one placeholder away; its folder is locked.
-func (e heldEntry) remove() {
-	fd := int(e.parent.Fd())
+func (h *held) remove(e heldEntry) {
+	fd := e.parent
 	var st unix.Stat_t
 	if unix.Fstatat(fd, e.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Ino != e.inode || !IsPlaceholder(st.Mode) {
 		return
 	}
-	if !e.dir {
+	if h.spare.put(e.view, fd, e.name) {
+		return
+	}
+	if e.view != DirView {
 		unix.Unlinkat(fd, e.name, 0)
 		return
 	}
@@ -237,6 +261,7 @@ func (h *held) startJanitor(pidfd int) {
 	for i := len(h.entries) - 1; i >= 0; i-- {
 		h.entries[i].removeBy(p)
 	}
+	h.spare.layBy(p)
 	pid, fd, err := in.fork(0)
 	unix.Close(pipe[0])
 	if err != nil {
@@ -248,10 +273,13 @@ func (h *held) startJanitor(pidfd int) {
 	h.alive = os.NewFile(uintptr(pipe[1]), "alive")
 }
 
-// descriptors are those of the locked folders.
+// descriptors are those of the locked folders, and of the spare one.
 func (h *held) descriptors() (fds []int) {
-	for _, d := range h.dirs {
-		fds = append(fds, int(d.Fd()))
+	for _, fd := range h.dirs {
+		fds = append(fds, fd)
+	}
+	if h.spare.fd >= 0 {
+		fds = append(fds, h.spare.fd)
 	}
 	return fds
 }
@@ -271,13 +299,13 @@ func (p *program) keepOnly(fds ...int) {
 }
 
 func (e heldEntry) removeBy(p *program) {
-	dir := int(e.parent.Fd())
+	dir := e.parent
 	p.call("lock", unix.SYS_FLOCK, dir, unix.LOCK_EX|unix.LOCK_NB).unless(3, unix.EWOULDBLOCK)
 	st := ptrArg(p, &unix.Stat_t{})
 	p.call("stat", sysFstatat, dir, e.name, st, unix.AT_SYMLINK_NOFOLLOW).unless(2, unix.ENOENT)
 	p.skipUnless(st+unsafe.Offsetof(unix.Stat_t{}.Ino), e.inode, 1)
 	flags := 0
-	if e.dir {
+	if e.view == DirView {
 		flags = unix.AT_REMOVEDIR
 	}
 	p.call("remove", unix.SYS_UNLINKAT, dir, e.name, flags).unless(0, unix.ENOENT, unix.ENOTEMPTY, unix.EBUSY)

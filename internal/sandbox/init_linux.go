@@ -12,10 +12,10 @@ import (
 // a forked image of the supervisor (native) or a fresh aigate (bwrap); either
 // way it runs the same programs and the same loop, in raw system calls:
 //
-//	early    namespaces, id maps, loopback    → hands sockets out, waits for the rest of the list
-//	setup    mounts                           → tells "ready", hands descriptors out
-//	secure   waits for "go", gives up rights
-//	payload  in a forked child, ends in execve
+//	early    namespaces, id maps, loopback    → waits for the rest of the list
+//	setup    hands sockets out, mounts        → tells "ready", hands descriptors out
+//	secure   gives up rights
+//	payload  in a forked child, waits for "go", ends in execve
 //
 // PID 1 then reaps, tells the supervisor of stops and the end, and exits with
 // the payload; the kernel ends whatever else is left (pid_namespaces(7)).
@@ -25,8 +25,8 @@ import (
 const (
 	msgNetwork = 'N' // from PID 1, with descriptors: its network namespace and sockets there
 	msgReady   = 'R' // from PID 1, with descriptors: the plan is in place
-	msgGo      = 'G' // to PID 1: everything else is, too
-	msgPayload = 'P' // from the payload, just before execve, with the seccomp listener; its pid is in the credentials
+	msgGo      = 'G' // to PID 1: the list is complete; to the payload: everything else is in place, too
+	msgPayload = 'P' // from the payload, when nothing but execve is left, with the seccomp listener; its pid is in the credentials
 	msgStopped = 'S' // from PID 1: u32 wait status; it waits for msgResume
 	msgResume  = 'C' // to PID 1: u8, 1 if the payload gets the terminal
 	msgExited  = 'X' // from PID 1: u32 wait status

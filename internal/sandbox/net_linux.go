@@ -30,7 +30,7 @@ func (p *Plan) bare() bare {
 }
 
 // handOutNetwork appends the making of the sockets and the message with them:
-// early, so that the supervisor configures them while mounts are made here.
+// first of all, so that the supervisor configures them while mounts are made here.
 func (in *inner) handOutNetwork(p *program, b bare) {
 	if !b.namespace {
 		return
@@ -102,7 +102,7 @@ func (r *running) serve(s gate.Sockets) {
 		}
 		close(r.served)
 	}
-	if r.opt.Engine == Native {
+	if r.Engine == Native {
 		do()
 	} else {
 		go do()

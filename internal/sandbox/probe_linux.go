@@ -14,7 +14,7 @@ import (
 // nothing but the engine's own start: a sandbox whose command does not exist
 // and so fails at the last step. nil: the engine works here.
 func Probe(engine Engine, bwrap string) error {
-	return probe(&Plan{OwnNet: true}, Options{Engine: engine, Bwrap: bwrap})
+	return probe(&Plan{OwnNet: true}, Base{Engine: engine, Bwrap: bwrap}, Options{})
 }
 
 // ProbeGate tries the network of a run whose rules name hosts. The front end is
@@ -30,18 +30,18 @@ func ProbeGate(engine Engine, bwrap string) (front gate.Front, refuses bool, err
 	}
 	g := gate.New(rules, nil, func(gate.Event) {})
 	defer g.Close()
-	err = probe(&Plan{OwnNet: true, Gate: want}, Options{Engine: engine, Bwrap: bwrap, Gate: g,
-		Network: func(f gate.Front, r bool) { front, refuses = f, r }})
+	err = probe(&Plan{OwnNet: true, Gate: want}, Base{Engine: engine, Bwrap: bwrap},
+		Options{Gate: g, Network: func(f gate.Front, r bool) { front, refuses = f, r }})
 	return front, refuses, err
 }
 
-func probe(plan *Plan, opt Options) error {
+func probe(plan *Plan, with Base, opt Options) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	opt.Caller = term.Detached(null)
+	with.Caller, with.OwnNet = term.Detached(null), plan.OwnNet
 	plan.Dir, plan.RootUser = "/", os.Getuid() == 0
 	plan.Steps = []Step{
 		{Kind: Root, Path: "/"}, {Kind: Dev, Path: "/dev"}, {Kind: Proc, Path: "/proc"},
@@ -49,7 +49,11 @@ func probe(plan *Plan, opt Options) error {
 		{Kind: Kit, Path: KitDir}, {Kind: Hide, Path: "/tmp"},
 	}
 	cmd := Command{Path: "/run/aigate/no-such-command", Args: []string{"none"}}
-	_, err = Run(plan, cmd, opt)
+	s, err := Begin(with)
+	if err != nil {
+		return err
+	}
+	_, err = s.Run(plan, cmd, opt)
 	if errors.Is(err, ErrNotExecuted) && errors.Is(err, unix.ENOENT) {
 		return nil
 	}

@@ -16,12 +16,20 @@ type Command struct {
 	Env  []string
 }
 
-// Options are what a run needs beside plan and command.
-type Options struct {
+// Base is what has to be known of a sandbox before anything else.
+type Base struct {
 	Engine Engine
 	Bwrap  string // path of bubblewrap, for its engine
 	// Caller is the caller's terminal and descriptors.
 	Caller *term.Caller
+	OwnNet bool // as Plan.OwnNet will be
+}
+
+// Options are what a run needs beside plan and command.
+type Options struct {
+	// Spare is a folder that no sandbox sees and where placeholders may lie
+	// between runs, "" for none.
+	Spare string
 	// Timing, when set, is told how long each stage of the start took.
 	Timing func(stage string, took time.Duration)
 	// Ready, when set, is called when everything is in place, just before the

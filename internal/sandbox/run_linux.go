@@ -14,33 +14,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Begin begins a sandbox before it is known what is to be in it: its first
+// process makes namespaces while the caller finds that out. Whoever begins one
+// must End it.
+//
+// Begin and Run must be called on the main goroutine, locked to its thread:
+// when that thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
+func Begin(with Base) (*Sandbox, error) {
+	runtime.LockOSThread()
+	r := &running{Base: with, master: -1, mntns: -1, netns: -1, pidfd: -1}
+	if with.Engine == Native {
+		if err := r.beginNative(); err != nil {
+			return nil, err
+		}
+	}
+	return &Sandbox{r}, nil
+}
+
+// Sandbox is one that was begun.
+type Sandbox struct{ *running }
+
+// End leaves nothing behind of a sandbox, whether or not it was run. A nil one
+// is none.
+func (s *Sandbox) End() {
+	if s != nil {
+		s.end()
+	}
+}
+
 // Run executes the command under the plan and gives its exit status: the
 // payload's own, or 128+N when signal N ended it. An error means that nothing
-// was started (or, after the start, that the sandbox was ended).
-//
-// It must be called on the main goroutine, locked to its thread: when that
-// thread ends, so does the sandbox (PR_SET_PDEATHSIG in prctl(2)).
-func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
-	runtime.LockOSThread()
-	r := &running{plan: plan, cmd: cmd, opt: opt, clock: time.Now(), master: -1, mntns: -1, netns: -1, pidfd: -1}
+// was started (or, after the start, that the sandbox was ended). The sandbox has
+// ended when it returns.
+func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
+	r := s.running
+	r.plan, r.cmd, r.opt, r.clock = plan, cmd, opt, time.Now()
 	defer r.end()
-	if opt.Engine == Native { // its child makes namespaces while we go on
-		if err := r.beginNative(); err != nil {
-			return 1, err
-		}
-		r.lap("begun")
+	if plan.OwnNet != r.OwnNet {
+		return 1, errors.New("the sandbox was begun with another network than the plan's")
 	}
-	if r.held, err = hold(plan); err != nil {
+	if r.held, err = hold(plan, opt.Spare); err != nil {
 		return 1, err
 	}
 	r.lap("placeholders")
-	switch opt.Engine {
+	switch r.Engine {
 	case Native:
 		err = r.startNative()
 	case Bwrap:
 		err = r.startBwrap()
 	default:
-		err = fmt.Errorf("no engine %q on this system", opt.Engine)
+		err = fmt.Errorf("no engine %q on this system", r.Engine)
 	}
 	if err != nil {
 		return 1, err
@@ -56,6 +79,7 @@ func Run(plan *Plan, cmd Command, opt Options) (status int, err error) {
 
 // running is one sandbox, from the supervisor's side.
 type running struct {
+	Base
 	inner *inner // native: the list that PID 1 works through
 	plan  *Plan
 	cmd   Command
@@ -78,6 +102,7 @@ type running struct {
 	umounts  *umounts
 	session  *term.Session
 
+	ended bool
 	clock time.Time
 }
 
@@ -186,19 +211,20 @@ type SetupError struct {
 func (e *SetupError) Error() string { return "cannot " + e.Step + ": " + e.Errno.Error() }
 func (e *SetupError) Unwrap() error { return e.Errno }
 
-// connect takes over from "the mounts are in place" to "the payload runs".
+// connect takes over from "the mounts are in place" to "the payload runs". PID 1
+// goes on by itself meanwhile, up to where nothing but execve is left to do.
 func (r *running) connect() error {
 	m, err := r.expect(msgReady)
 	if err != nil {
 		return err
 	}
-	if want := 1 + b2i(r.opt.Caller.WantsPTY()); len(m.fds) != want {
+	if want := 1 + b2i(r.Caller.WantsPTY()); len(m.fds) != want {
 		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
 	}
 	r.mntns = m.fds[0]
-	if r.opt.Caller.WantsPTY() {
+	if r.Caller.WantsPTY() {
 		r.master = m.fds[1]
-		size, modes := r.opt.Caller.Settings()
+		size, modes := r.Caller.Settings()
 		if err := unix.IoctlSetTermios(r.master, unix.TCSETS, &modes); err != nil {
 			return fmt.Errorf("set the pty's modes: %w", err)
 		}
@@ -207,20 +233,11 @@ func (r *running) connect() error {
 		}
 	}
 	r.lap("namespaces and mounts")
-	if r.opt.Engine == Bwrap {
+	if r.Engine == Bwrap {
 		if err := r.finishFromOutside(); err != nil {
 			return err
 		}
 		r.lap("mounts from outside")
-	}
-	if err := r.networkServed(); err != nil {
-		return err
-	}
-	if r.opt.Ready != nil {
-		r.opt.Ready()
-	}
-	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
-		return fmt.Errorf("start the command: %w", err)
 	}
 	if m, err = r.expect(msgPayload); err != nil {
 		return err
@@ -234,17 +251,21 @@ func (r *running) connect() error {
 			return err
 		}
 	}
+	if err := r.networkServed(); err != nil {
+		return err
+	}
+	if r.opt.Ready != nil {
+		r.opt.Ready()
+	}
 	var master *os.File
 	if r.master >= 0 {
 		master = os.NewFile(uintptr(r.master), "pty")
 	}
-	if r.session, err = r.opt.Caller.Start(master, r.payload); err != nil {
+	if r.session, err = r.Caller.Start(master, r.payload); err != nil {
 		return err
 	}
-	if r.opt.Caller.WantsPTY() {
-		if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
-			return fmt.Errorf("start the command: %w", err)
-		}
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("start the command: %w", err)
 	}
 	r.lap("command started")
 	return nil
@@ -334,6 +355,10 @@ func exitStatus(w unix.WaitStatus) int {
 
 // end leaves nothing behind, whatever happened before.
 func (r *running) end() {
+	if r.ended {
+		return
+	}
+	r.ended = true
 	if r.kill != nil {
 		r.kill()
 		r.wait()

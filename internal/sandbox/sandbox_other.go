@@ -11,8 +11,17 @@ import (
 
 var errNotYet = errors.New("there is no sandbox for this system yet")
 
-// Run is written for Linux alone so far.
-func Run(*Plan, Command, Options) (int, error) { return 1, errNotYet }
+// Sandbox is described for Linux, which alone has one so far.
+type Sandbox struct{}
+
+// Begin is described for Linux.
+func Begin(Base) (*Sandbox, error) { return nil, errNotYet }
+
+// Run is described for Linux.
+func (*Sandbox) Run(*Plan, Command, Options) (int, error) { return 1, errNotYet }
+
+// End is described for Linux.
+func (*Sandbox) End() {}
 
 // Stage is described for Linux.
 func Stage([]string) { os.Exit(1) }
@@ -22,6 +31,9 @@ func Probe(Engine, string) error { return errNotYet }
 
 // ProbeGate is described for Linux.
 func ProbeGate(Engine, string) (gate.Front, bool, error) { return gate.Front{}, false, errNotYet }
+
+// LaySpares is described for Linux.
+func LaySpares(string) error { return nil }
 
 // Supported is described for Linux.
 func Supported(*Plan) error { return errNotYet }

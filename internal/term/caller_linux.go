@@ -23,7 +23,7 @@ type Caller struct {
 
 var names = [3]string{"standard input", "standard output", "standard error"}
 
-// Inspect looks at descriptors 0, 1 and 2 and starts to collect signals, which Start will deliver.
+// Inspect looks at descriptors 0, 1 and 2.
 func Inspect() (*Caller, error) {
 	c := &Caller{terminal: -1}
 	for n := range c.files {
@@ -32,11 +32,19 @@ func Inspect() (*Caller, error) {
 			return nil, err
 		}
 	}
+	return c, nil
+}
+
+// Listen starts to collect signals, which Start will deliver: until then, Ctrl-C ends us. It also looks at the terminal,
+// which another job may have had since Inspect.
+func (c *Caller) Listen() {
 	if c.terminal >= 0 {
+		if modes, err := unix.IoctlGetTermios(c.terminal, unix.TCGETS); err == nil {
+			c.modes = *modes
+		}
 		c.foreground = c.OnPTY(0) && c.OnPTY(1) && inForeground(c.terminal)
 	}
 	c.signals = collect(c.WantsPTY())
-	return c, nil
 }
 
 func (c *Caller) inspect(n int) error {
@@ -173,9 +181,11 @@ func (c *Caller) Settings() (unix.Winsize, unix.Termios) {
 	return size, cooked(c.modes)
 }
 
-// Close undoes Inspect where no session was started, so that Ctrl-C ends us again.
+// Close undoes Inspect and Listen where no session was started, so that Ctrl-C ends us again.
 func (c *Caller) Close() {
-	c.signals.release()
+	if c.signals != nil {
+		c.signals.release()
+	}
 	c.closeFiles()
 	if c.feed != nil {
 		c.feed.w.Close()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals holds what arrived for us from Inspect on.
+// signals holds what arrived for us from Listen on.
 type signals struct {
 	arrived chan os.Signal
 	ready   chan struct{} // closed when all are registered

@@ -91,6 +91,7 @@ func supervise(command []string) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	c.Listen()
 	if os.Getenv("TERM_TEST_SLOW") != "" {
 		fmt.Fprintln(os.Stderr, "setting up")
 		time.Sleep(time.Second)

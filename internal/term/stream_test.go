@@ -180,7 +180,7 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// Between Inspect and Start a signal waits.
+// Between Listen and Start a signal waits.
 func TestEarlySignal(t *testing.T) {
 	cmd := exec.Command(runCommand, "sh", "-c", "trap 'echo caught; exit 5' TERM; "+idle)
 	cmd.Env = append(os.Environ(), "TERM_TEST_SLOW=1")

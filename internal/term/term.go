@@ -15,8 +15,9 @@
 //
 // What is typed ahead while the payload has the terminal, and not read by it, is lost when it ends, as under ssh and sudo.
 //
-// The order of use: Inspect before anything else, Descriptor, OnPTY, Foreground and Settings to build the sandbox,
-// Start with what the sandbox sent out, Stopped for every stop the sandbox tells of, Finish when it is gone.
+// The order of use: Inspect before anything else, Descriptor and OnPTY to make the sandbox, Listen when Ctrl-C is to be
+// for the payload, Foreground and Settings, Start with what the sandbox sent out, Stopped for every stop the sandbox
+// tells of, Finish when it is gone.
 package term
 
 import "io"

@@ -17,6 +17,7 @@ type Caller struct{ Filter Filter }
 // Inspect is described for Linux.
 func Inspect() (*Caller, error) { return nil, errNotYet }
 
+func (c *Caller) Listen()                                {}
 func (c *Caller) WantsPTY() bool                         { return false }
 func (c *Caller) OnPTY(int) bool                         { return false }
 func (c *Caller) Stdin() *os.File                        { return os.Stdin }
