@@ -140,8 +140,35 @@ func command(f flags) (int, error) {
 	return 1, fmt.Errorf("the command: %v", cmd.ProcessState)
 }
 
+// openTun puts a node over /dev/net/tun that everybody may open. Only root can make one; for others the machine's has to do.
+func openTun(dir string) error {
+	if unix.Access("/dev/net/tun", unix.R_OK|unix.W_OK) == nil && os.Getuid() != 0 {
+		return nil
+	}
+	at := filepath.Join(dir, "dev")
+	if err := os.Mkdir(at, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", at, "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	node := filepath.Join(at, "tun")
+	if err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))); err != nil {
+		return fmt.Errorf("a /dev/net/tun for everybody (which takes root): %w", err)
+	}
+	if err := os.Chmod(node, 0o666); err != nil {
+		return err
+	}
+	return unix.Mount(node, "/dev/net/tun", "", unix.MS_BIND, "")
+}
+
 // furnish puts the files in place by which the machine finds names.
 func furnish(z *zone, dir string) error {
+	if z.tun {
+		if err := openTun(dir); err != nil {
+			return err
+		}
+	}
 	resolv := z.resolv
 	if resolv == "" {
 		resolv = "nameserver " + hostsResolver + "\n"

@@ -19,6 +19,7 @@ import (
 //	resolv LINE, hosts LINE           lines of the machine's /etc/resolv.conf and /etc/hosts
 //	layout TARGET                     /etc/resolv.conf is a link to there («absent»: is not there)
 //	stub ADDRESS:PORT                 the machine has a DNS server of its own there
+//	tun                               everybody may open /dev/net/tun, as on most machines; slirp4netns needs it
 //	model COMMAND                     https://api.test is a model that tells agents to run COMMAND
 //
 // An ANSWER is an address, cname:NAME, txt:TEXT, slow:DURATION before it, servfail, or never.
@@ -45,6 +46,7 @@ db.test          203.0.113.36
 
 type zone struct {
 	resolv, hosts, layout, stub, model string
+	tun                                bool
 
 	mu    sync.Mutex
 	names map[string][][]string // what each query gets, and the rest
@@ -77,6 +79,8 @@ func readZone(script string) (*zone, error) {
 			z.layout = rest
 		case "stub":
 			z.stub = rest
+		case "tun":
+			z.tun = true
 		case "model":
 			z.model = rest
 		default:
