@@ -212,16 +212,16 @@ func bind(fd int, ipv6 bool, port uint16, transparent bool) error {
 	return unix.Bind(fd, &unix.SockaddrInet6{Port: int(port)})
 }
 
-// mostConnections is how many are served at once. Each takes a descriptor here,
-// one to the server, and for a while perhaps another; the rest wait in the
-// kernel's queue.
+// mostConnections is how many are served at once; the rest wait in the kernel's
+// queue. Each takes a descriptor here and one to the server, and while it is
+// dialed perhaps another.
 func mostConnections() int {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		return 64
 	}
-	const ours = 128 // listeners, pipes, the watcher, the audit
-	return int(min((max(l.Cur, ours+64)-ours)/3, 4096))
+	const ours = 160 // listeners, pipes, lookups, the watcher, the audit
+	return int(min((max(l.Cur, ours+64)-ours)*2/5, 8192))
 }
 
 // accept hands connections to the gate until the listener is closed.
@@ -250,10 +250,6 @@ func (t *Transparent) serve(c *net.TCPConn) {
 	// Not the listener's but the address that the program asked for.
 	to := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	if to.Port() == 53 {
-		t.resolver.ServeStream(c)
-		return
-	}
 	t.handle(c, to)
 }
 
@@ -270,7 +266,7 @@ func (t *Transparent) readLog() {
 }
 
 // drain reports what was refused. What does not fit into the socket's buffer is
-// lost (ENOBUFS): a command that floods it is not worth more.
+// lost (ENOBUFS), and only that is told.
 func (t *Transparent) drain(fd int) {
 	t.logMu.Lock()
 	defer t.logMu.Unlock()
@@ -279,16 +275,18 @@ func (t *Transparent) drain(fd int) {
 	}
 	for {
 		n, _, err := unix.Recvfrom(fd, t.logBuf, unix.MSG_DONTWAIT)
-		if err != nil && err != unix.ENOBUFS && err != unix.EINTR {
+		if err == unix.ENOBUFS {
+			t.event(Event{Kind: "connect", Reason: "more refused, too many to list"})
+			continue
+		}
+		if err != nil && err != unix.EINTR {
 			return
 		}
 		for _, e := range logged(t.logBuf[:max(n, 0)]) {
 			if t.slirp != nil && e.Kind == "udp" {
 				e.Reason = "no rule names this address"
 			}
-			if t.event != nil {
-				t.event(e)
-			}
+			t.event(e)
 		}
 	}
 }
