@@ -11,7 +11,7 @@ const (
 	// Every pipe counts against a limit per user (fs.pipe-user-pages-soft, usually 64 MiB, pipe(7)), which the payload
 	// shares with us. So there are few of them, and a connection has one only while something is in it.
 	maxPipes = 16
-	pipeSize = 256 << 10
+	pipeSize = 512 << 10
 )
 
 // A pipe is what splice(2) needs between two sockets.

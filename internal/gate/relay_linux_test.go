@@ -24,7 +24,9 @@ func TestCarry(t *testing.T) {
 	for name, pipesFree := range map[string]int{"spliced": maxPipes, "one pipe": 1, "no pipes": 0} {
 		t.Run(name, func(t *testing.T) {
 			defer holdPipes(t, maxPipes-pipesFree)()
+			done := make(chan bool)
 			server := serve(t, func(c *net.TCPConn) {
+				defer func() { done <- true }()
 				said := make(chan bool)
 				go func() {
 					c.Write(data)
@@ -39,7 +41,6 @@ func TestCarry(t *testing.T) {
 				c.Close()
 			})
 			g := newTestGate(t, "a.example")
-			done := make(chan bool)
 			for range 4 {
 				c := g.connect("a.example", portOf(server))
 				go func() {
@@ -57,7 +58,7 @@ func TestCarry(t *testing.T) {
 					}
 				}()
 			}
-			for range 4 {
+			for range 2 * 4 {
 				<-done
 			}
 		})

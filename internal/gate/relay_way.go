@@ -10,7 +10,7 @@ import (
 
 const (
 	// chunkSize is what is read at once while copying.
-	chunkSize = 16 << 10
+	chunkSize = 32 << 10
 
 	// spliceAfter is how much one direction carries before the kernel does the copying. Most connections are short, and
 	// not worth a pipe.
