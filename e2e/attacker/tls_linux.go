@@ -71,7 +71,7 @@ func tlsGet(args []string) error {
 			if _, err := raw.Write(hello[:at+1]); err != nil {
 				return err
 			}
-			time.Sleep(700 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 			_, err := raw.Write(hello[at+1:])
 			return err
 		}
