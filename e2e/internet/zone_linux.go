@@ -31,7 +31,7 @@ evil.test        203.0.113.66
 v6.test          2001:db8:1::6
 dual.test        203.0.113.20 2001:db8:1::20
 alias.test       cname:allowed.test
-slow.test        slow:2s 203.0.113.21
+slow.test        slow:4s 203.0.113.21
 dead.test        never
 broken.test      servfail
 npm.test         203.0.113.30
