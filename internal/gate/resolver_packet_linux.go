@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const receiveBuffer = 1 << 20 // of the kernel, and only while it is needed
+
 // ServePacket answers on a UDP socket until it is closed. The socket is bound to
 // port 53 of every address, so the answer has to name the address that was
 // asked: programs drop answers from another one.
 func (r *Resolver) ServePacket(c *net.UDPConn) error {
 	r.start()
-	if err := wantDestination(c); err != nil {
+	if err := prepare(c); err != nil {
 		return err
 	}
 	buf, info := make([]byte, maxQuery+1), make([]byte, 128) // what fills buf is too long
@@ -59,14 +61,19 @@ func (r *Resolver) answerLater(c *net.UDPConn, query, source []byte, from netip.
 
 func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
-// wantDestination asks for the address that each packet was sent to.
-func wantDestination(c *net.UDPConn) error {
+// prepare has each packet come with the address that it was sent to.
+func prepare(c *net.UDPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var opt error
 	err = raw.Control(func(fd uintptr) {
+		// Hundreds of lookups at once are more than the usual buffer holds, and what is lost costs a program 5 seconds.
+		// Only root gets what it asks for, others get net.core.rmem_max; no error is worth mentioning.
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		}
 		var family int
 		if family, opt = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN); opt != nil {
 			return
