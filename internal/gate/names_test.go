@@ -47,6 +47,14 @@ func TestNamesOfNothing(t *testing.T) {
 			t.Errorf("%s stands for %q", s, name)
 		}
 	}
+	_, six, _ := n.Addrs("host0.example.com")
+	for i := 8; i < 12; i++ {
+		b := six.As16()
+		b[i] = 1
+		if name, ok := n.Name(netip.AddrFrom16(b)); ok {
+			t.Errorf("%v, beside %v, stands for %q", netip.AddrFrom16(b), six, name)
+		}
+	}
 	if name, ok := n.Name(netip.Addr{}); ok {
 		t.Errorf("no address stands for %q", name)
 	}

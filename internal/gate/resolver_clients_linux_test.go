@@ -75,7 +75,12 @@ func overlay(t *testing.T, path, text string) {
 // answering lets a resolver answer on port 53 of every address.
 func answering(t *testing.T, r *Resolver) {
 	t.Helper()
-	packets, err := net.ListenUDP("udp", &net.UDPAddr{Port: 53})
+	answeringBy(t, "udp", r)
+}
+
+func answeringBy(t *testing.T, network string, r *Resolver) {
+	t.Helper()
+	packets, err := net.ListenUDP(network, &net.UDPAddr{Port: 53})
 	must(t, err)
 	streams, err := net.Listen("tcp", ":53")
 	must(t, err)
@@ -124,6 +129,21 @@ func TestEveryAddress(t *testing.T) {
 					t.Errorf("%s %s %s: %q, want %q", network, server, question, got, want)
 				}
 			}
+		}
+	}
+}
+
+// The same where the machine has no IPv6.
+func TestEveryAddressIPv4(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	r, _ := newResolver(t)
+	answeringBy(t, "udp4", r)
+	for _, server := range []string{"198.18.0.1", "127.0.0.53", "8.8.8.8"} {
+		answer, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(ask(t, "A api.example.com"), server+":53")
+		if err != nil || len(answer.Answer) != 1 {
+			t.Errorf("%s: %v %v", server, answer, err)
 		}
 	}
 }
