@@ -204,6 +204,9 @@ func TestPace(t *testing.T) {
 			t.Fatalf("number %d of the burst has to wait", i)
 		}
 	}
+	if now := time.Now(); p.free.Before(now.Add(-time.Minute)) || p.wait(over) {
+		t.Errorf("the burst has taken no turns: the next would be due %v", p.free.Sub(now))
+	}
 	p.free = time.Now().Add(time.Minute) // as after many more
 	if p.wait(over) {
 		t.Error("one that cannot wait was let through")
@@ -214,6 +217,27 @@ func TestPace(t *testing.T) {
 	p.free = time.Now().Add(paceEach)
 	if !p.wait(soon) {
 		t.Error("one that can wait was sent away")
+	}
+}
+
+// New names below a wildcard wait for their turn, no others do.
+func TestLookupPaced(t *testing.T) {
+	o := newOutside(t)
+	names := NewNames()
+	names.Addrs("known.pkg.example")
+	l := o.lookup(t, names)
+	l.pace.free = time.Now().Add(time.Hour)
+	for _, name := range []string{"api.example.com", "known.pkg.example"} {
+		if _, err := l.Addrs(context.Background(), name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	o.asked()
+	if _, err := l.Addrs(context.Background(), "new.pkg.example"); err == nil || !strings.Contains(err.Error(), "too many new names") {
+		t.Errorf("new: %v", err)
+	}
+	if got := o.asked(); len(got) > 0 {
+		t.Errorf("asked outside: %v", got)
 	}
 }
 
