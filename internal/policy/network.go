@@ -22,9 +22,6 @@ func (p *Policy) network() error {
 	if p.Network.Host {
 		return nil
 	}
-	if p.config.Network == "slirp4netns" && p.Network.Gated() {
-		p.Warnings = append(p.Warnings, "network: slirp4netns is not there yet; the gate lets TCP through, and no UDP or raw IP")
-	}
 	var err error
 	p.Network.Rules, err = gate.NewRules(p.config.AllowNet)
 	return err
