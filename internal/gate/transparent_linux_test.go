@@ -59,13 +59,17 @@ func inside(name string) {
 	}
 	// As the product does: no right is left when the sockets are used.
 	check(unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &[]unix.CapUserData{{}, {}}[0]))
+	family := unix.AF_INET6
+	if os.Getenv("GATE_TEST_FOUR") != "" {
+		family = unix.AF_INET
+	}
 	fds := []int{
 		bare(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE), bare(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER),
-		bare(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0),
+		bare(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0),
 	}
-	fds = append(fds, bare(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0), bare(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER))
+	fds = append(fds, bare(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0), bare(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER))
 	for range 12 {
-		fds = append(fds, bare(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0))
+		fds = append(fds, bare(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0))
 	}
 	check(unix.Sendmsg(3, []byte("N"), unix.UnixRights(fds...), nil, 0))
 	for _, fd := range fds {
@@ -83,11 +87,12 @@ type box struct {
 	t      *testing.T
 	served *Transparent
 
-	logTaken bool
-	slots    int
-	handle   func(*net.TCPConn, netip.AddrPort)
-	mu       sync.Mutex
-	events   []Event
+	logTaken  bool
+	neverIPv6 bool
+	slots     int
+	handle    func(*net.TCPConn, netip.AddrPort)
+	mu        sync.Mutex
+	events    []Event
 }
 
 // run starts a program inside a gate with the given rules and gives what it wrote.
@@ -100,6 +105,9 @@ func (b *box) run(program, variant string, env []string, rules ...string) string
 	front, err := NewFront(r, variant)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b.neverIPv6 {
+		front.IPv6 = false
 	}
 	sp, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -226,8 +234,9 @@ func TestConnections(t *testing.T) {
 	rules := []string{"a.com", "b.com:8443", "192.0.2.0/24:81", "2001:db8:1::/64", "localhost:11434"}
 	for _, tt := range []struct {
 		name, variant string
-		logTaken      bool // as on a kernel that cannot log
-		noIPv6        bool
+		logTaken      bool   // as on a kernel that cannot log
+		noIPv6        bool   // switched off
+		neverIPv6     bool   // not built
 		want          string // "HOST what", to the gate when it is not said
 		events        string
 	}{
@@ -274,6 +283,14 @@ func TestConnections(t *testing.T) {
 			tcp/[fd61:6967:6174:6500::7]:8443 EADDRNOTAVAIL
 			tcp/[2001:db8:1::5]:22 EADDRNOTAVAIL`,
 			events: "connect 203.0.113.9:443"},
+		{name: "never IPv6", neverIPv6: true, want: `
+			tcp/198.18.0.7:443
+			tcp/203.0.113.9:443 ECONNREFUSED
+			tcp/127.0.0.1:11434`,
+			events: "connect 203.0.113.9:443"},
+		{name: "never IPv6, by port", variant: "ports", neverIPv6: true, want: `
+			tcp/198.18.0.7:443
+			tcp/127.0.0.1:11434`},
 		{name: "no IPv6, by port", variant: "ports", noIPv6: true, want: `
 			tcp/198.18.0.7:443
 			tcp/[2001:db8:1::5]:22 EADDRNOTAVAIL`},
@@ -290,6 +307,9 @@ func TestConnections(t *testing.T) {
 			}
 			b := &box{t: t, logTaken: tt.logTaken}
 			env := []string{"GATE_TEST_DIAL=" + strings.Join(to, " ")}
+			if b.neverIPv6 = tt.neverIPv6; b.neverIPv6 {
+				env = append(env, "GATE_TEST_FOUR=1")
+			}
 			if tt.noIPv6 {
 				env = append(env, "GATE_TEST_NO_IPV6=1")
 			}
