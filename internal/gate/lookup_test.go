@@ -195,6 +195,7 @@ func withHeld(held map[string]*hostAnswer, name string) map[string]*hostAnswer {
 
 func TestPace(t *testing.T) {
 	var p pace
+	start := time.Now()
 	soon, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	over, cancel := context.WithDeadline(context.Background(), time.Now().Add(-time.Hour))
@@ -204,8 +205,8 @@ func TestPace(t *testing.T) {
 			t.Fatalf("number %d of the burst has to wait", i)
 		}
 	}
-	if now := time.Now(); p.free.Before(now.Add(-time.Minute)) || p.wait(over) {
-		t.Errorf("the burst has taken no turns: the next would be due %v", p.free.Sub(now))
+	if p.free.Before(start) {
+		t.Error("the burst has taken no turns")
 	}
 	p.free = time.Now().Add(time.Minute) // as after many more
 	if p.wait(over) {
