@@ -46,7 +46,7 @@ not allow, whatever they are told to do.`,
 		return fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())
 	})
 	root.AddCommand(
-		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newStatusCommand(),
+		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newMaskCommand(), newStatusCommand(),
 		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
 	)
 	return root

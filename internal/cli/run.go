@@ -77,13 +77,13 @@ func (f *runFlags) run(args []string) error {
 	}
 	t.lap("configuration")
 	// Begun now, it makes its namespaces while the policy is resolved.
-	with, begun, err := f.begin(conf, t)
+	var pol *policy.Policy
+	with, begun, err := f.begin(conf, func() []string { return pol.Secrets() }, t)
 	if err != nil {
 		return err
 	}
 	defer begun.End()
-	pol, err := policy.Resolve(conf, host)
-	if err != nil {
+	if pol, err = policy.Resolve(conf, host); err != nil {
 		return err
 	}
 	t.lap("policy")
@@ -130,8 +130,8 @@ func (f *runFlags) run(args []string) error {
 	return nil
 }
 
-// begin begins the sandbox, except for --dry-run.
-func (f *runFlags) begin(conf *config.Config, t *timer) (with sandbox.Base, begun *sandbox.Sandbox, err error) {
+// begin begins the sandbox, except for --dry-run. The secrets are asked for when there is something to mask.
+func (f *runFlags) begin(conf *config.Config, secrets func() []string, t *timer) (with sandbox.Base, begun *sandbox.Sandbox, err error) {
 	if f.dryRun {
 		return with, nil, nil
 	}
@@ -142,6 +142,9 @@ func (f *runFlags) begin(conf *config.Config, t *timer) (with sandbox.Base, begu
 	}
 	t.say("engine %s: %s", with.Engine, why)
 	if with.Caller, err = term.Inspect(); err != nil {
+		return with, nil, err
+	}
+	if err := maskOutput(with.Caller, conf.Mask, secrets); err != nil {
 		return with, nil, err
 	}
 	if begun, err = sandbox.Begin(with); err != nil {

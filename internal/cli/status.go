@@ -153,10 +153,13 @@ func (s *status) print() {
 		fmt.Printf("  nothing\n")
 	}
 	if len(s.Mask.Presets) > 0 {
-		fmt.Printf("  presets  %s\n", strings.Join(s.Mask.Presets, ", "))
+		wrap(os.Stdout, "  presets ", s.Mask.Presets)
 	}
 	for _, p := range s.Mask.Patterns {
-		fmt.Printf("  pattern  %s\n", p.Regex)
+		fmt.Printf("  pattern  %s%s\n", p.Regex, patternOptions(p))
+	}
+	if len(s.Mask.Presets)+len(s.Mask.Patterns) > 0 {
+		fmt.Printf("  values   of denied files (KEY=value) and removed variables\n")
 	}
 	fmt.Printf("\nEngine %s, network by %s\n", s.Engine, s.Network)
 
@@ -166,6 +169,20 @@ func (s *status) print() {
 			fmt.Printf("  %s\n", l)
 		}
 	}
+}
+
+func patternOptions(p config.MaskPattern) string {
+	var words []string
+	if p.ShowPrefix > 0 {
+		words = append(words, fmt.Sprintf("shows %d bytes", p.ShowPrefix))
+	}
+	if p.CaseInsensitive {
+		words = append(words, "in either case")
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, ", ") + ")"
 }
 
 func limitText(n int64, text string) string {

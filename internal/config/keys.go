@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/AxeForging/aigate/internal/mask"
+)
 
 // The schema: which keys there are, and which words they take. In the order of the default file.
 var (
@@ -12,11 +16,10 @@ var (
 
 	engines  = []string{"auto", "bwrap", "native"}
 	networks = []string{"gate", "slirp4netns"}
-	presets  = []string{"openai", "anthropic", "aws_key", "github", "bearer"}
 )
 
 // MaskPresets lists the names that mask_stdout.presets takes.
-func MaskPresets() []string { return append([]string(nil), presets...) }
+func MaskPresets() []string { return mask.Presets() }
 
 // ListKeys lists the keys that hold a list of texts, those that Add, Remove and Set edit.
 func ListKeys() []string {

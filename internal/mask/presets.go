@@ -27,6 +27,10 @@ const (
 		bearerLetter + `{2}` + bearerProof + bearerAny + `{4}|` + bearerLetter + `{3}` + bearerProof + bearerAny + `{3}|` +
 		bearerLetter + `{4}` + bearerProof + bearerAny + `{2}|` + bearerLetter + `{5}` + bearerProof + bearerAny + `|` +
 		bearerLetter + `{6,}` + bearerProof + `)` + bearerAny + `*|` + bearerAny + `{20,}`
+	// Anthropic's, which openai masks the same way. Those of the usual form are known in the middle of a word, too.
+	ant     = `sk-ant-`
+	antAny  = word + `{8,}`
+	antForm = `[a-z]{2,8}[0-9]{2}-` + word + `{20,}`
 	// Between a name and its value, as shells, INI files, JSON (also in a string), XML and prompts have it.
 	between = `(?: ?\[[^\]]{0,24}\])?[ \t:=>"'\\,|]{1,24}`
 	// From the first line of a PEM block to its text: line ends (also as \n), quotes, margins, line numbers.
@@ -36,20 +40,18 @@ const (
 // notAnt is what OpenAI's sk- may go on with: at least 20 characters (16 where there is no hyphen) that are not ant-.
 const notAnt = `(?:[A-Za-z0-9_]{16}|[b-zA-Z0-9_-]` + word + `{19}|a[a-mo-zA-Z0-9_-]` + word + `{18}|an[a-su-zA-Z0-9_-]` + word + `{17}|ant[A-Za-z0-9_]` + word + `{16})` + word + `*`
 
-// ant are the tokens of Anthropic, which openai masks the same way.
-var ant = [...]secret{
-	{shown: `sk-ant-`, hidden: word + `{8,}`, edge: true},
-	{shown: `sk-ant-`, hidden: `[a-z]{2,8}[0-9]{2}-` + word + `{20,}`},
-}
-
 var presets = [...]preset{
 	{"openai", []secret{
 		{shown: `sk-`, hidden: notAnt, edge: true},
 		{shown: `sk-`, hidden: `(?:proj|svcacct|admin|None|or-v1)-` + word + `{8,}`, edge: true},
 		{shown: `sk-`, hidden: `proj-` + word + `{40,}|` + alnum + `{20}T3BlbkFJ` + alnum + `{20,}`},
-		ant[0], ant[1],
+		{shown: ant, hidden: antAny, edge: true}, // not to end as sk-***
+		{shown: ant, hidden: antForm},
 	}},
-	{"anthropic", ant[:]},
+	{"anthropic", []secret{
+		{shown: ant, hidden: antAny, edge: true},
+		{shown: ant, hidden: antForm},
+	}},
 	{"aws_key", []secret{{shown: `AKIA|ASIA`, hidden: `[A-Z0-9]{16,}`}}},
 	{"aws_secret", []secret{
 		{shown: `(?i:secret[ _-]?(?:access[ _-]?)?key)` + between, hidden: `(?:[A-Za-z0-9+/]|\\/){40,}=*`},

@@ -45,6 +45,9 @@ func (p *Policy) Text() string {
 	if len(p.Removed) > 0 {
 		line("Removed from the environment: %s", strings.Join(p.Removed, " "))
 	}
+	if masked := p.masks(); masked != "" {
+		line("Shown as *** in what you print: %s", masked)
+	}
 	return b.String()
 }
 

@@ -10,11 +10,12 @@ import (
 
 // Caller is what descriptors 0, 1 and 2 are, and what the payload gets in their place.
 type Caller struct {
-	// Filter may be set before Start.
+	// Filter may be set before Start; see Mask.
 	Filter Filter
 
 	files      [3]*os.File // nil: the payload gets the slave of the pty
 	feed       *feed       // how a regular file reaches standard input, or nil
+	pipes      []*pipe     // how filtered output that is no terminal reaches the caller
 	terminal   int         // the first descriptor that is a terminal, or -1
 	modes      unix.Termios
 	foreground bool

@@ -50,6 +50,9 @@ func (o *output) run() {
 			}
 			o.pty.SetReadDeadline(time.Time{})
 			err = o.empty(buf)
+			if f, ok := o.to.(interface{ Flush() error }); ok {
+				f.Flush()
+			}
 			close(d.drained)
 		}
 		if err != nil {

@@ -15,6 +15,8 @@ type Session struct {
 	caller  *Caller
 	payload payload
 	quit    chan struct{} // ends the goroutine that follows signals
+	giveUp  chan struct{} // ends the delivery of what the payload wrote
+	gaveUp  sync.Once
 
 	// Only with a pty; nil without.
 	tty *tty
@@ -37,7 +39,7 @@ type Session struct {
 // the process, by its number out here, that leads the group to which keys and signals go.
 func (c *Caller) Start(master *os.File, pid int) (*Session, error) {
 	<-c.signals.ready
-	s := &Session{caller: c, payload: openPayload(pid), quit: make(chan struct{}), look: time.NewTimer(time.Hour)}
+	s := &Session{caller: c, payload: openPayload(pid), quit: make(chan struct{}), giveUp: make(chan struct{}), look: time.NewTimer(time.Hour)}
 	s.look.Stop()
 	if master != nil {
 		if err := s.connect(master); err != nil {
@@ -49,6 +51,10 @@ func (c *Caller) Start(master *os.File, pid int) (*Session, error) {
 	}
 	if c.feed != nil {
 		c.feed.start()
+	}
+	for _, p := range c.pipes {
+		p.start()
+		go s.guard(func() { p.run(c.Filter(descriptor(p.to))) })
 	}
 	go s.guard(s.follow)
 	return s, nil
@@ -200,6 +206,9 @@ func (s *Session) Finish() error {
 	if f := s.caller.feed; f != nil && f.done != nil {
 		f.finish()
 	}
+	for _, p := range s.caller.pipes {
+		p.finish(s.giveUp)
+	}
 	close(s.quit)
 	return err
 }
@@ -261,6 +270,7 @@ func (s *Session) handle(sig unix.Signal) {
 		if s.tty != nil {
 			s.tty.SetWriteDeadline(past)
 		}
+		s.gaveUp.Do(func() { close(s.giveUp) })
 		return
 	}
 	switch {

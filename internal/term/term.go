@@ -10,7 +10,8 @@
 //   - The terminal is raw only while the payload may read from it, and it is as it was after Finish. A payload in
 //     the background (or in a pipeline) asks for it the way every program does, by SIGTTIN or SIGTTOU.
 //   - A descriptor that is no terminal is passed as it is and costs nothing, save one: a file opened for reading
-//     that its owner could reopen for writing through /proc/self/fd arrives through a pipe.
+//     that its owner could reopen for writing through /proc/self/fd arrives through a pipe. With a filter, what is
+//     written goes through pipes as well; a reader that takes nothing makes the payload wait, one that has gone ends it.
 //   - A descriptor that would lead out of the sandbox (a directory, an O_PATH descriptor) starts nothing.
 //
 // What is typed ahead while the payload has the terminal, and not read by it, is lost when it ends, as under ssh and sudo.
@@ -22,6 +23,7 @@ package term
 
 import "io"
 
-// Filter is put between the payload's output on the pty and the caller's terminal; nil means nothing is.
-// It is called once, by Start, with the terminal as its argument; what it returns is closed after the last byte.
-type Filter func(terminal io.Writer) io.WriteCloser
+// Filter is put between what the payload writes and the caller's terminal, file or pipe; nil means nothing is. Start
+// calls it for every output apart, with where that goes; what it returns is closed after the last byte. If that has a
+// method Flush, it is called before the terminal is somebody else's.
+type Filter func(to io.Writer) io.WriteCloser

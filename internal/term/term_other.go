@@ -26,6 +26,7 @@ func (c *Caller) Stderr() *os.File                       { return os.Stderr }
 func (c *Caller) Descriptor(fd int) int                  { return fd }
 func (c *Caller) Foreground() bool                       { return false }
 func (c *Caller) Settings() (unix.Winsize, unix.Termios) { return unix.Winsize{}, unix.Termios{} }
+func (c *Caller) Mask(f Filter) error                    { c.Filter = f; return nil }
 func (c *Caller) Close()                                 {}
 func (c *Caller) Start(*os.File, int) (*Session, error)  { return nil, errNotYet }
 
