@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/mask"
 	"golang.org/x/sys/unix"
 )
 
@@ -90,6 +92,11 @@ func supervise(command []string) (status int, err error) {
 	c, err := Inspect()
 	if err != nil {
 		return 0, err
+	}
+	if os.Getenv("TERM_TEST_MASK") != "" {
+		if err := c.Mask(func(to io.Writer) io.WriteCloser { return mask.NewWriter(testMask, to) }); err != nil {
+			return 0, err
+		}
 	}
 	c.Listen()
 	if os.Getenv("TERM_TEST_SLOW") != "" {
@@ -168,6 +175,14 @@ func converse(c *Caller, master *os.File, control net.Conn, init *exec.Cmd) (sta
 		}
 	}
 	return status, lines.Err()
+}
+
+func testMask() *mask.Mask {
+	m, err := mask.New(mask.Rules{Patterns: []mask.Pattern{{Regex: "secret-[a-z0-9]+", ShowPrefix: 7}}})
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 func socketPair() (ours net.Conn, theirs *os.File, err error) {
