@@ -6,7 +6,6 @@ import (
 	"runtime"
 
 	"github.com/AxeForging/aigate/internal/cli"
-	"github.com/AxeForging/aigate/internal/sandbox"
 )
 
 // The sandbox ends when the thread that made it does (PR_SET_PDEATHSIG), so
@@ -17,8 +16,5 @@ func init() { runtime.LockOSThread() }
 var version = "dev"
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == sandbox.StageArg {
-		sandbox.Stage(os.Args[2:])
-	}
 	os.Exit(cli.Execute(version))
 }

@@ -6,17 +6,13 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func init() { runtime.LockOSThread() } // as main does, and for its reason
 
-// TestMain makes this test's binary aigate, and the stage inside that main hands over to.
+// TestMain makes this test's binary aigate.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == sandbox.StageArg {
-		sandbox.Stage(os.Args[2:])
-	}
 	testscript.Main(m, map[string]func(){
 		"aigate": func() { os.Exit(Execute("v1.2.3")) },
 	})

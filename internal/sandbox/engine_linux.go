@@ -1,13 +1,9 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"github.com/AxeForging/aigate/internal/nofile"
@@ -231,119 +227,4 @@ func noOpenat2() bool {
 	}
 	unix.Close(fd)
 	return false
-}
-
-// Descriptors that bwrap passes through to the stage.
-const (
-	stageSock = 3 + iota
-	stageIn
-	stageOut
-	stageErr
-	stageExe
-	stageArgs
-)
-
-// bwrapArgs turns the plan into bubblewrap's arguments. Masks and protections
-// are added from outside afterwards: bwrap's own cost grows with the square of
-// their number.
-func bwrapArgs(plan *Plan) []string {
-	a := []string{"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		"--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"}
-	if plan.OwnNet {
-		a = append(a, "--unshare-net")
-	}
-	for _, s := range plan.Steps {
-		switch s.Kind {
-		case Root:
-			a = append(a, "--ro-bind", s.Path, s.Path)
-		case Dev:
-			a = append(a, "--dev", s.Path)
-		case Proc:
-			a = append(a, "--proc", s.Path)
-		case Scratch:
-			a = append(a, "--perms", strconv.FormatUint(uint64(s.Mode), 8), "--tmpfs", s.Path)
-		case Kit:
-			a = append(a, "--dir", s.Path)
-		case Bind:
-			a = append(a, "--bind", s.Path, s.Path)
-		case Show:
-			a = append(a, "--ro-bind", s.Path, s.Path)
-		}
-	}
-	return append(a, "--chdir", "/")
-}
-
-// startBwrap lets bubblewrap make the namespaces and start aigate's inner stage
-// as PID 1.
-func (r *running) startBwrap() error {
-	ours, theirs, err := sockets()
-	if err != nil {
-		return err
-	}
-	r.sock = ours
-	exe, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return fmt.Errorf("open aigate's own program: %w", err)
-	}
-	defer exe.Close()
-	args, err := inMemory("bwrap-args", strings.Join(bwrapArgs(r.plan), "\x00")+"\x00")
-	if err != nil {
-		return err
-	}
-	defer args.Close()
-	sock := os.NewFile(uintptr(theirs), "sock")
-	defer sock.Close()
-	var said bytes.Buffer
-	f := r.descriptors()
-	c := exec.Command(r.Bwrap, append([]string{"--args", strconv.Itoa(stageArgs), "--", "/proc/self/fd/" + strconv.Itoa(stageExe)}, stageCommand(r.inward(stageSock))...)...)
-	c.ExtraFiles = []*os.File{sock, f[0], f[1], f[2], exe, args}
-	c.Env = r.cmd.Env
-	c.Stderr = &said
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	r.lap("program prepared")
-	// Ambient capabilities, as in some containers, make bwrap refuse to start.
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return fmt.Errorf("clear the ambient capabilities: %w", err)
-	}
-	if err := c.Start(); err != nil {
-		return fmt.Errorf("start bubblewrap: %w", err)
-	}
-	waited := false
-	r.wait = func() {
-		if !waited {
-			waited = true
-			c.Wait()
-		}
-	}
-	r.explain = func() string { r.wait(); return strings.TrimSpace(said.String()) }
-	r.kill = func() { c.Process.Kill() }
-	r.pidfd = -1
-	return nil
-}
-
-// descriptors are what the stage gets as 0, 1 and 2.
-func (r *running) descriptors() (out [3]*os.File) {
-	c := r.Caller
-	for fd, f := range []*os.File{c.Stdin(), c.Stdout(), c.Stderr()} {
-		if out[fd] = f; f == nil {
-			out[fd] = os.Stdin // any; the pty replaces it before the payload starts
-		}
-	}
-	return out
-}
-
-// inMemory gives a file that exists in memory alone.
-func inMemory(name, text string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("memfd_create: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.WriteString(text); err != nil {
-		return nil, err
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	return f, nil
 }

@@ -62,6 +62,6 @@ var ErrNotExecuted = errors.New("command not executed")
 // ErrEnded is wrapped when the command ran, and the sandbox ended before it.
 var ErrEnded = errors.New("the sandbox was ended")
 
-// StageArg as the first argument makes a process the inner stage: PID 1 of a
+// stageArg as the first argument makes a process the inner stage: PID 1 of a
 // sandbox whose namespaces bubblewrap made.
-const StageArg = "__inner-stage"
+const stageArg = "__inner-stage"

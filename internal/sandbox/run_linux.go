@@ -23,10 +23,18 @@ import (
 func Begin(with Base) (*Sandbox, error) {
 	runtime.LockOSThread()
 	r := &running{Base: with, master: -1, mntns: -1, netns: -1, pidfd: -1}
-	if with.Engine == Native {
-		if err := r.beginNative(); err != nil {
-			return nil, err
-		}
+	var err error
+	switch with.Engine {
+	case Native:
+		err = r.beginNative()
+	case Bwrap:
+		err = r.beginBwrap()
+	default:
+		err = fmt.Errorf("no engine %q on this system", with.Engine)
+	}
+	if err != nil {
+		r.end()
+		return nil, err
 	}
 	return &Sandbox{r}, nil
 }
@@ -57,13 +65,10 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 		return 1, err
 	}
 	r.lap("placeholders")
-	switch r.Engine {
-	case Native:
+	if r.Engine == Native {
 		err = r.startNative()
-	case Bwrap:
+	} else {
 		err = r.startBwrap()
-	default:
-		err = fmt.Errorf("no engine %q on this system", r.Engine)
 	}
 	if err != nil {
 		return 1, err
@@ -80,11 +85,12 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 // running is one sandbox, from the supervisor's side.
 type running struct {
 	Base
-	inner *inner // native: the list that PID 1 works through
-	plan  *Plan
-	cmd   Command
-	opt   Options
-	held  *held
+	inner  *inner         // native: the list that PID 1 works through
+	helper *helperProgram // bwrap
+	plan   *Plan
+	cmd    Command
+	opt    Options
+	held   *held
 
 	sock    int           // our end of the socket to PID 1
 	wait    func()        // waits for PID 1 (and bwrap)
@@ -379,6 +385,7 @@ func (r *running) end() {
 	if r.mntns >= 0 {
 		unix.Close(r.mntns)
 	}
+	r.helper.close()
 	r.held.release()
 	r.lap("cleaned up")
 }

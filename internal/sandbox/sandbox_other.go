@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"errors"
-	"os"
 
 	"github.com/AxeForging/aigate/internal/gate"
 )
@@ -22,9 +21,6 @@ func (*Sandbox) Run(*Plan, Command, Options) (int, error) { return 1, errNotYet 
 
 // End is described for Linux.
 func (*Sandbox) End() {}
-
-// Stage is described for Linux.
-func Stage([]string) { os.Exit(1) }
 
 // Probe is described for Linux.
 func Probe(Engine, string) error { return errNotYet }

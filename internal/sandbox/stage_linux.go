@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -11,52 +12,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageCommand is the stage's arguments; Stage reads them back.
-func stageCommand(w inward) []string {
+// order is what the stage has to know; readOrder reads it. It goes through a
+// file, for bwrap is started before most of it is known.
+func order(w inward) []byte {
 	bits := ""
-	for _, b := range []bool{w.wantPTY, w.pty[0], w.pty[1], w.pty[2], w.foreground, w.scope, w.inner, w.bare.namespace, w.bare.gate, w.bare.netfilter, w.bare.firewall, w.bare.ipv6} {
-		bits += strconv.Itoa(b2i(b))
+	for _, b := range w.flags() {
+		bits += strconv.Itoa(b2i(*b))
 	}
-	pwd, _ := lookUp(w.cmd.Env, "PWD")
-	return append([]string{StageArg, bits, w.dir, pwd, w.cmd.Path}, w.cmd.Args...)
+	fields := append([]string{bits, w.dir, w.cmd.Path, strconv.Itoa(len(w.cmd.Args))}, w.cmd.Args...)
+	return []byte(strings.Join(append(fields, w.cmd.Env...), "\x00"))
 }
 
-func lookUp(env []string, name string) (string, bool) {
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			return v, true
-		}
+func readOrder(text string) (w inward, ok bool) {
+	f := strings.Split(text, "\x00")
+	flags := w.flags()
+	if len(f) < 4 || len(f[0]) != len(flags) {
+		return w, false
 	}
-	return "", false
+	for i, b := range flags {
+		*b = f[0][i] == '1'
+	}
+	n, err := strconv.Atoi(f[3])
+	if err != nil || n < 0 || len(f) < 4+n {
+		return w, false
+	}
+	w.dir, w.cmd = f[1], Command{Path: f[2], Args: f[4 : 4+n], Env: f[4+n:]}
+	return w, true
 }
 
-// withPWD gives the payload the PWD that the caller had: bwrap sets its own.
-func withPWD(env []string, pwd string) (out []string) {
-	for _, e := range env {
-		if !strings.HasPrefix(e, "PWD=") {
-			out = append(out, e)
-		}
-	}
-	if pwd != "" {
-		out = append(out, "PWD="+pwd)
-	}
-	return out
+// flags are all that is yes or no.
+func (w *inward) flags() []*bool {
+	b := &w.bare
+	return []*bool{&w.wantPTY, &w.pty[0], &w.pty[1], &w.pty[2], &w.foreground, &w.scope, &w.inner,
+		&b.namespace, &b.gate, &b.netfilter, &b.firewall, &b.ipv6}
 }
 
-// Stage runs the inner stage; args are the process's arguments behind
-// StageArg. It does not return.
-func Stage(args []string) {
-	if len(args) < 5 || len(args[0]) != 12 || os.Getpid() != 1 {
+// The inner stage begins before the packages initialize that only the rest of
+// aigate needs.
+func init() {
+	if len(os.Args) == 2 && os.Args[1] == stageArg {
+		runStage()
+	}
+}
+
+// runStage is the inner stage. It does not return.
+func runStage() {
+	var w inward
+	text, err := io.ReadAll(io.NewSectionReader(os.NewFile(stageOrder, "order"), 0, 1<<30))
+	ok := err == nil && os.Getpid() == 1
+	if ok {
+		w, ok = readOrder(string(text))
+	}
+	if !ok {
 		fmt.Fprintln(os.Stderr, "[aigate] the inner stage is started by aigate alone")
 		os.Exit(1)
 	}
+	w.sock = stageSock
 	runtime.LockOSThread()
-	bit := func(i int) bool { return args[0][i] == '1' }
-	w := inward{
-		sock: stageSock, wantPTY: bit(0), pty: [3]bool{bit(1), bit(2), bit(3)}, foreground: bit(4), scope: bit(5), inner: bit(6),
-		bare: bare{bit(7), bit(8), bit(9), bit(10), bit(11)},
-		dir:  args[1], cmd: Command{Path: args[3], Args: args[4:], Env: withPWD(os.Environ(), args[2])},
-	}
 	o, err := signals()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "[aigate] read the signal state:", err)
