@@ -45,7 +45,7 @@ func main() {
 			read(os.Args[2])
 			return
 		case clientArg:
-			client(os.Args[2])
+			client(os.Args[2], os.Args[3])
 			return
 		case worldArg:
 			fmt.Fprintln(os.Stderr, "bench: a network of its own:", furnishWorld(os.Args[2:]))

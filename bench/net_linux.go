@@ -117,13 +117,13 @@ func endSlirp(s *exec.Cmd) {
 func (p *place) peers(dir string) ([]*peer, error) {
 	self := filepath.Join(p.dir, "bench")
 	direct := &peer{name: "direct"}
-	if err := direct.start(exec.Command(self, clientArg, worldAddr)); err != nil {
+	if err := direct.start(exec.Command(self, clientArg, worldAddr, webPort(0))); err != nil {
 		return nil, err
 	}
 	slirp := &peer{name: "slirp4netns"}
 	var s *exec.Cmd
 	for try := 0; ; try++ {
-		c := exec.Command("bwrap", append(append([]string{}, slirpFlags...), "--", self, clientArg, worldAddr)...)
+		c := exec.Command("bwrap", append(append([]string{}, slirpFlags...), "--", self, clientArg, worldAddr, webPort(1))...)
 		var err error
 		if s, err = startSlirp(c, func() error { return slirp.start(c) }); err == nil {
 			if _, err = slirp.ask("idle 0"); err == nil {
@@ -139,12 +139,12 @@ func (p *place) peers(dir string) ([]*peer, error) {
 	end := slirp.end
 	slirp.end = func() { end(); endSlirp(s) }
 	all := []*peer{direct, slirp}
-	for _, gate := range []string{"tproxy", "ports"} {
+	for i, gate := range []string{"tproxy", "ports"} {
 		r := &peer{name: "aigate"}
 		if gate == "ports" {
 			r.name = "aigate, no nf_tables"
 		}
-		c := p.inside("native", dir, "--", self, clientArg, worldName)
+		c := p.inside("native", dir, "--", self, clientArg, worldName, webPort(2+i))
 		c.Env = append(c.Env, "AIGATE_GATE="+gate)
 		if err := r.start(c); err != nil {
 			return nil, err
@@ -189,7 +189,11 @@ func benchNet(p *place, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := quietly(p.command(p.dir, "deny", "net", "--except", worldName, "--except", worldName+":"+streamPort, "--except", worldName+":"+webPort)); err != nil {
+	rules := []string{"deny", "net", "--except", worldName, "--except", worldName + ":" + streamPort}
+	for i := range peersMost {
+		rules = append(rules, "--except", worldName+":"+webPort(i))
+	}
+	if err := quietly(p.command(p.dir, rules...)); err != nil {
 		return err
 	}
 	if err := benchNetStart(p, dir, w); err != nil {
@@ -341,7 +345,7 @@ func benchNetStart(p *place, dir string, w io.Writer) error {
 	if err := interleave(p.rounds, all...); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "### Start-up with a network\n\n`true`, with `allow_net: [%s]`; %d interleaved rounds.\n\n", worldName, p.rounds)
+	fmt.Fprintf(w, "### Start-up with a network\n\n`true`, with rules for %s in `allow_net`; %d interleaved rounds.\n\n", worldName, p.rounds)
 	t := table{{"", "median", "p10", "× bare bwrap", "× with all mounts"}}
 	for _, s := range all {
 		t.row(s.name, ms(s.median()), ms(s.p10()), times(s.median(), all[0].median()), times(s.median(), all[1].median()))

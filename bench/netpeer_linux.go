@@ -17,9 +17,16 @@ import (
 // for orders, a line each, and answers with one figure.
 const clientArg = "__client"
 
+// Every peer has a port of its own for pages: all their connections begin at
+// one address outside, and the ports there of those that have ended stay taken
+// for a minute.
 const (
-	streamPort, webPort = "9001", "9002"
+	streamPort = "9001"
+	webPorts   = 9002 // and those that follow
+	peersMost  = 4
 )
+
+func webPort(peer int) string { return fmt.Sprint(webPorts + peer) }
 
 // serveNet is what the clients talk to: zeros and a sink on one port, a small
 // page on the other.
@@ -28,12 +35,14 @@ func serveNet() error {
 	if err != nil {
 		return err
 	}
-	web, err := net.Listen("tcp", worldAddr+":"+webPort)
-	if err != nil {
-		return err
-	}
 	body := []byte("hello, sandbox\n")
-	go http.Serve(web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) }))
+	for i := range peersMost {
+		web, err := net.Listen("tcp", worldAddr+":"+webPort(i))
+		if err != nil {
+			return err
+		}
+		go http.Serve(web, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(body) }))
+	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -77,7 +86,7 @@ func stream(c net.Conn) {
 // client does what it is told: «down BYTES», «up BYTES» give seconds; «web N
 // CONNECTIONS» and «conns N» give microseconds for one, «idle N» holds so many
 // connections open from now on.
-func client(host string) {
+func client(host, webPort string) {
 	orders := bufio.NewScanner(os.Stdin)
 	var held []net.Conn
 	for orders.Scan() {
@@ -92,7 +101,7 @@ func client(host string) {
 			err = transfer(host, what[0], n)
 			figure = time.Since(start).Seconds()
 		case "web":
-			err = keepAlive(host, int(n), int(m))
+			err = keepAlive(host+":"+webPort, int(n), int(m))
 			figure = time.Since(start).Seconds() * 1e6 / float64(n)
 		case "conns":
 			var to *net.TCPAddr
@@ -168,14 +177,14 @@ func get(c net.Conn, in *bufio.Reader) (int64, error) {
 	return io.Copy(io.Discard, r.Body)
 }
 
-func keepAlive(host string, n, connections int) error {
+func keepAlive(to string, n, connections int) error {
 	var wg sync.WaitGroup
 	failed := make(chan error, connections)
 	for range connections {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			c, err := net.Dial("tcp", host+":"+webPort)
+			c, err := net.Dial("tcp", to)
 			if err != nil {
 				failed <- err
 				return
