@@ -204,6 +204,8 @@ func TestFlightTLS(t *testing.T) {
 		"an alert first":              {append([]byte("\x15\x03\x01\x00\x02\x01\x00"), helloFor(t, "evil.example")...), "does not begin with a ClientHello"},
 		"an alert of no version":      {append([]byte("\x15\x00\x00\x00\x02\x01\x00"), helloFor(t, "evil.example")...), "unknown version"},
 		"a hello of no version":       {append([]byte("\x16\x00\x00"), helloFor(t, "evil.example")[3:]...), "unknown version"},
+		"an alert of version 1":       {append([]byte("\x15\x01\x00\x00\x02\x01\x00"), helloFor(t, "evil.example")...), "unknown version"},
+		"a hello of version 15":       {append([]byte("\x16\x0f\x00"), helloFor(t, "evil.example")[3:]...), "unknown version"},
 		"change_cipher_spec first":    {append([]byte("\x14\x03\x03\x00\x01\x01"), helloFor(t, "evil.example")...), "does not begin with a ClientHello"},
 		"SSL 2.0":                     {[]byte("\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"), "SSL 2.0"},
 		"TLS 1.0 in SSL 2.0's form":   {[]byte("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10"), "SSL 2.0"},

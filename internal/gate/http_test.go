@@ -139,6 +139,16 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// A later request's upgrade holds nothing: its answer could not be told from
+// what a body says.
+func TestLateUpgrade(t *testing.T) {
+	flight := okHead + "GET / HTTP/1.1\r\nHost: api.example\r\nUpgrade: websocket\r\n\r\n" + okHead
+	in := testInspector(t)
+	if passed, refused := in.feed([]byte(flight)); refused != nil || string(passed) != flight || in.stage != inHead || in.asks {
+		t.Fatalf("passed %q, %v, stage %d", passed, refused, in.stage)
+	}
+}
+
 func TestStatusWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		said    string
