@@ -268,10 +268,13 @@ func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
 	var old uint64
 	syscall.ForkLock.Lock()
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	// From here on the stack stays where it is: no signal, no call that grows it.
+	keepHeap(uintptr(unsafe.Pointer(&old)), unix.MADV_DONTFORK)
 	r, _, e := syscall.RawSyscall6(unix.SYS_CLONE, flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&fd)), 0, 0, 0)
 	if e == 0 && r == 0 {
 		in.start()
 	}
+	keepHeap(uintptr(unsafe.Pointer(&old)), unix.MADV_DOFORK)
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(in)
@@ -279,4 +282,25 @@ func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
 		return 0, -1, e
 	}
 	return int(r), int(fd), nil
+}
+
+// keepHeap keeps the heap that the stack lies in (Go's come in arenas of this
+// size) from being copied by a fork, but for the part of the stack that the
+// child works on: all else it needs is in shared memory. That saves the copying
+// of the page tables, twice, and a fault for each page that is written later;
+// and what the supervisor knows is not in PID 1's memory. Where it fails, the
+// heap is copied, or a later child lacks its stack and dies at once.
+//
+//go:nosplit
+//go:norace
+func keepHeap(sp, advice uintptr) {
+	const arena, page = 64 << 20, 64 << 10 // the largest page of any kernel
+	base, at := sp&^(arena-1), sp&^(page-1)
+	from, to := at-page, at+2*page
+	if from > base {
+		syscall.RawSyscall6(unix.SYS_MADVISE, base, from-base, advice, 0, 0, 0)
+	}
+	if to < base+arena {
+		syscall.RawSyscall6(unix.SYS_MADVISE, to, base+arena-to, advice, 0, 0, 0)
+	}
 }
