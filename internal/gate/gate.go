@@ -107,6 +107,9 @@ func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
 
 func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
 	server, err := g.dial(dest)
+	if err != nil && g.ctx.Err() != nil {
+		return nil // the run is over: not the destination's fault
+	}
 	if err != nil {
 		return dialEvent(dest, err)
 	}

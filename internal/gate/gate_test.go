@@ -384,6 +384,24 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
+// What was being dialled when the run ended did not fail.
+func TestCloseWhileDialling(t *testing.T) {
+	g := newTestGate(t, "a.example")
+	begun := make(chan bool)
+	g.Dialer.addrs = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		begun <- true
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c := g.connect("a.example", 1)
+	<-begun
+	g.Close()
+	expectReset(t, c)
+	if len(g.events) > 0 {
+		t.Errorf("events %+v", g.events)
+	}
+}
+
 func TestCloseEndsAll(t *testing.T) {
 	server := serve(t, echo)
 	g := newTestGate(t, "a.example")
