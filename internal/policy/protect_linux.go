@@ -238,6 +238,10 @@ func (p *Policy) guardRepo(repo string) error {
 // guardTree protects what a worktree's own folder (the main one's is the
 // repository) may hold: where the shared folder is, and configuration.
 func (p *Policy) guardTree(dir string, perTree bool) error {
+	for _, name := range underWay {
+		path := filepath.Join(dir, name)
+		p.atStart[path] = stamp(path)
+	}
 	if link := strings.TrimSpace(readFile(filepath.Join(dir, "gitdir"))); link != "" {
 		if err := p.guard(p.place(link, dir), false, "leads git to its folder"); err != nil {
 			return err
@@ -260,6 +264,20 @@ func (p *Policy) guardTree(dir string, perTree bool) error {
 		p.Struck = append(p.Struck, own) // without the extension git does not make it
 	}
 	return nil
+}
+
+// underWay are the files of a rebase or a cherry-pick that has stopped. The
+// command may rebase, so they can be written; but a "git rebase --continue"
+// later, outside, would run their exec lines. What is new in them is told of.
+var underWay = []string{"rebase-merge/git-rebase-todo", "rebase-apply", "sequencer/todo"}
+
+// stamp changes with a file, or with what a folder holds; "" when it is not there.
+func stamp(path string) string {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return ""
+	}
+	return fmt.Sprint(st.Ino, st.Mtim, st.Ctim)
 }
 
 func escapeGlob(path string) string {

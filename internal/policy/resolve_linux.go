@@ -19,7 +19,7 @@ import (
 // error means that some rule can't be understood or carried out here; nothing
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
-	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}, closed: map[string]string{}}
+	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}, atStart: map[string]string{}, closed: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}

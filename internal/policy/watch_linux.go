@@ -319,6 +319,12 @@ func (p *Policy) Appeared() (out []string) {
 			out = append(out, path)
 		}
 	}
+	for path, before := range p.atStart {
+		if now := stamp(path); now != "" && now != before {
+			out = append(out, path)
+		}
+	}
+	slices.Sort(out)
 	if p.watch == nil {
 		return out
 	}
