@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/policy"
+	"golang.org/x/sys/unix"
 )
 
 // homeDir is $HOME, else the home of the passwd entry.
@@ -39,14 +40,25 @@ func globalConfig() (string, error) {
 	return filepath.Join(home, ".aigate", "config.yaml"), nil
 }
 
-// projectConfig is where the file of the project that we are in is, or would be.
-func projectConfig() (string, error) {
-	dir, err := os.Getwd()
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
+// currentDir asks the kernel. os.Getwd believes $PWD, which may lead through a
+// link; to follow that again would be to ask what stands there now, and in an
+// enclosing folder a sandbox may be at work.
+func currentDir() (string, error) {
+	dir, err := unix.Getwd()
+	if err == nil && !filepath.IsAbs(dir) {
+		err = errors.New("it is not below the root of this process")
 	}
 	if err != nil {
 		return "", fmt.Errorf("the current folder: %w", err)
+	}
+	return dir, nil
+}
+
+// projectConfig is where the file of the project that we are in is, or would be.
+func projectConfig() (string, error) {
+	dir, err := currentDir()
+	if err != nil {
+		return "", err
 	}
 	home, err := homeDir()
 	if err == nil {

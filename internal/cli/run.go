@@ -105,7 +105,7 @@ func (f *runFlags) run(args []string) error {
 		say("warning: %s", w)
 	}
 	with.Caller.Listen() // late: from here on Ctrl-C is for the command
-	opt := sandbox.Options{Spare: spare(host), Timing: t.stage(), Watch: pol.Watch(t.say, say),
+	opt := sandbox.Options{Spare: spare(host), Here: true, Timing: t.stage(), Watch: pol.Watch(t.say, say),
 		Network: func(f gate.Front, refuses bool) { t.say("network: %s", frontText(f, refuses)) }}
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
@@ -226,12 +226,9 @@ func runError(err error, name string) error {
 // lookAtCaller gathers what Resolve must know.
 func lookAtCaller() (policy.Host, error) {
 	h := policy.Host{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ()}
-	dir, err := os.Getwd() // believes $PWD, which may lead through a symlink
-	if err == nil {
-		h.Dir, err = filepath.EvalSymlinks(dir)
-	}
-	if err != nil {
-		return h, fmt.Errorf("the current folder: %w", err)
+	var err error
+	if h.Dir, err = currentDir(); err != nil {
+		return h, err
 	}
 	home, err := homeDir()
 	if err == nil {

@@ -100,7 +100,10 @@ func (r *running) beginBwrap() error {
 
 // startBwrap tells bubblewrap to make the namespaces and to start aigate's inner
 // stage as PID 1, and the stage what to do.
-func (r *running) startBwrap() error {
+func (r *running) startBwrap() (err error) {
+	if r.asked, err = openSources(r.plan); err != nil {
+		return err
+	}
 	if _, err := r.helper.order.WriteAt(order(r.inward(stageSock)), 0); err != nil {
 		return fmt.Errorf("prepare the inner stage: %w", err)
 	}

@@ -215,6 +215,7 @@ func (in *inner) nativeSetup(r *running, w inward) {
 	mask := p.newReg()
 	p.call("umask", unix.SYS_UMASK, 0).into(mask)
 	p.mounts(r.plan)
+	r.here = p.lookInside(r.plan.Dir)
 	p.call("umask", unix.SYS_UMASK, mask)
 	in.handOut(w)
 }

@@ -18,8 +18,8 @@ import (
 //     hypervisor, packet and alg have a history
 //   - setuid and setgid bits, by every call that can set them: such a file
 //     would lend its owner's rights to others on the host
-//   - lazy umounts, which only a payload in namespaces of its own can do: they
-//     are left to the supervisor
+//   - lazy umounts, which only a payload in namespaces of its own can do, and
+//     bind: they are left to the supervisor, see calls
 //   - calls of other architectures and of x32, but for i386's on amd64, which
 //     gets the same rules
 type rule struct {
@@ -163,7 +163,7 @@ type numbers struct {
 	ioctl, socket, socketpair           uint32
 	open, creat, openat, mknod, mknodat uint32
 	chmod, fchmod, fchmodat, fchmodat2  uint32
-	umount2, umount2Denied              uint32
+	umount2, umount2Denied, bind        uint32
 }
 
 func rules(n numbers) []rule {
@@ -202,5 +202,5 @@ func rules(n numbers) []rule {
 	} else {
 		add(n.umount2Denied, unix.EPERM, lazily)
 	}
-	return out
+	return append(out, rule{n.bind, retNotify, nil})
 }

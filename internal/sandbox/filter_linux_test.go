@@ -109,6 +109,8 @@ func TestFilter(t *testing.T) {
 		{"mknod setuid", call(unix.SYS_MKNODAT, 0, 0, unix.S_IFREG|0o4755), perm},
 		{"umount", call(unix.SYS_UMOUNT2, 0, 0), allow},
 		{"lazy umount", call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH), retNotify},
+		{"bind", call(unix.SYS_BIND, 3), retNotify},
+		{"connect", call(unix.SYS_CONNECT, 3), allow},
 		{"another architecture", syscallData{arch: 0x1234}, nosys},
 	}
 	if runtime.GOARCH == "amd64" {

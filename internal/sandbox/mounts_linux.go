@@ -76,7 +76,7 @@ func (p *program) target(path string, skip int) reg {
 	if !p.stepwise {
 		how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 		p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, relative(path), ptrArg(p, how), int(unsafe.Sizeof(*how))).
-			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR, p.unreachable)
+			into(r).unless(skip, unix.ENOENT, unix.ENOTDIR, p.unreachable).counts = !p.optional
 		return r
 	}
 	// Inside another aigate openat2 is not to be had: a folder at a time then.
@@ -92,7 +92,7 @@ func (p *program) target(path string, skip int) reg {
 		if i < len(parts)-1 {
 			flags |= unix.O_DIRECTORY // of a symlink: ENOTDIR
 		}
-		p.call("open "+path, unix.SYS_OPENAT, up, part, flags, 0).into(r).unless(left, unix.ENOENT, p.unreachable)
+		p.call("open "+path, unix.SYS_OPENAT, up, part, flags, 0).into(r).unless(left, unix.ENOENT, p.unreachable).counts = !p.optional
 		p.call("close", unix.SYS_CLOSE, up)
 	}
 	p.nregs--
@@ -180,6 +180,7 @@ func isLate(k Kind) bool { return k >= Pin }
 // mounted here, because a covered /proc keeps nested sandboxes from mounting
 // theirs.
 func (p *program) procGuard() {
+	p.optional = true
 	for _, f := range []string{"sys", "irq", "bus", "fs", "acpi", "scsi", "sysrq-trigger", "latency_stats", "timer_list"} {
 		p.rebind("/proc/"+f, unix.MOUNT_ATTR_RDONLY)
 	}

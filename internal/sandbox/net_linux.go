@@ -132,7 +132,7 @@ func (r *running) moreSockets(family int) func(n int) ([]int, error) {
 				fds = append(fds, p.socket(family, unix.SOCK_STREAM, 0))
 			}
 			in.handOver(p, msgNetwork, fds...)
-		})
+		}, nil, nil)
 		if err == nil && (m.kind != msgNetwork || len(m.fds) != n) {
 			err = fmt.Errorf("the helper in the sandbox's network made %d sockets of %d", len(m.fds), n)
 		}

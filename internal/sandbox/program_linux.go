@@ -28,6 +28,10 @@ type program struct {
 	nregs int
 	// stepwise: openat2(2) is not there.
 	stepwise bool
+	// gone counts the paths that were not there any more; optional is set while
+	// paths are added that need not be there.
+	gone     int
+	optional bool
 	// unreachable is an errno that says that a path needs no mount; see forCaller.
 	unreachable syscall.Errno
 }
@@ -50,6 +54,8 @@ type step struct {
 	// skip steps are left out.
 	okay [3]syscall.Errno
 	skip int
+	// counts says that ENOENT is to be counted, see program.gone.
+	counts bool
 	// least is the smallest result that is a success: a peer that is gone
 	// answers a read with 0, no error.
 	least uintptr
@@ -109,9 +115,10 @@ func (s *step) into(r reg) *step { s.to = r; return s }
 
 // unless names the errnos that are no failure, and how many of the following
 // steps they make pointless.
-func (s *step) unless(skip int, errnos ...syscall.Errno) {
+func (s *step) unless(skip int, errnos ...syscall.Errno) *step {
 	copy(s.okay[:], errnos)
 	s.skip = skip
+	return s
 }
 
 // str is the address of a C string.
@@ -226,6 +233,9 @@ func (p *program) run(f *failure) bool {
 			if e != s.okay[0] && e != s.okay[1] && e != s.okay[2] {
 				f.step, f.errno = i, e
 				return false
+			}
+			if s.counts && (e == unix.ENOENT || e == unix.ENOTDIR) {
+				p.gone++
 			}
 			i += s.skip
 			continue

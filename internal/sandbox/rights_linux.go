@@ -66,6 +66,9 @@ func (p *program) seccomp(inner bool) (listener []reg) {
 	code := p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), len(f)*int(unsafe.Sizeof(f[0]))))
 	prog := &[2]uintptr{uintptr(len(f)), code} // struct sock_fprog
 	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	if waitsKillable() {
+		flags |= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	}
 	if inner {
 		flags = 0
 	}
@@ -76,4 +79,14 @@ func (p *program) seccomp(inner bool) (listener []reg) {
 		listener = []reg{r}
 	}
 	return listener
+}
+
+// waitsKillable says that the kernel (5.19 and newer) lets a call that the
+// supervisor is at work on finish before a signal is handled. Without that the
+// call is begun anew after each signal, and a bind that was done already fails.
+// seccomp(2): with no filter a known flag gives EFAULT, an unknown one EINVAL.
+func waitsKillable() bool {
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, 0)
+	return e == unix.EFAULT
 }

@@ -27,6 +27,8 @@ type Base struct {
 
 // Options are what a run needs beside plan and command.
 type Options struct {
+	// Here says that Plan.Dir is the current folder, which is then compared.
+	Here bool
 	// Spare is a folder that no sandbox sees and where placeholders may lie
 	// between runs, "" for none.
 	Spare string

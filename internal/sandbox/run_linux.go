@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"syscall"
 	"time"
 
@@ -105,8 +104,11 @@ type running struct {
 
 	served   chan struct{} // closed when front is there, or serveErr
 	serveErr error
-	payload  int // host pid
-	umounts  *umounts
+	payload  int     // host pid
+	asked    []asked // of bubblewrap
+	here     looked  // native: what PID 1 saw in the command's folder
+	calls    *calls
+	pid1     int // host pid
 	session  *term.Session
 
 	ended bool
@@ -228,7 +230,7 @@ func (r *running) connect() error {
 	if want := 1 + b2i(r.Caller.WantsPTY()); len(m.fds) != want {
 		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
 	}
-	r.mntns = m.fds[0]
+	r.mntns, r.pid1 = m.fds[0], m.pid
 	if r.Caller.WantsPTY() {
 		r.master = m.fds[1]
 		size, modes := r.Caller.Settings()
@@ -240,11 +242,8 @@ func (r *running) connect() error {
 		}
 	}
 	r.lap("namespaces and mounts")
-	if r.Engine == Bwrap {
-		if err := r.finishFromOutside(); err != nil {
-			return err
-		}
-		r.lap("mounts from outside")
+	if err := r.asMeant(); err != nil {
+		return err
 	}
 	if m, err = r.expect(msgPayload); err != nil {
 		return err
@@ -254,7 +253,7 @@ func (r *running) connect() error {
 		return fmt.Errorf("the command handed out %d descriptors instead of %d", len(m.fds), want)
 	}
 	for _, listener := range m.fds {
-		if r.umounts, err = serveUmounts(listener, r.mntns); err != nil {
+		if r.calls, err = serveCalls(listener, r); err != nil {
 			return err
 		}
 	}
@@ -280,7 +279,7 @@ func (r *running) connect() error {
 
 // supervise follows the payload to its end. Most commands are over within
 // moments; what only a longer one needs, and costs a thread each, waits until
-// then: the watcher, the janitor, who answers umounts, and who serves the network.
+// then: the watcher, the janitor, and who answers calls.
 func (r *running) supervise() (int, error) {
 	started, busy := time.Now(), false
 	for {
@@ -323,10 +322,7 @@ func (r *running) supervise() (int, error) {
 // readable waits for a message of PID 1's. It is false when that takes longer
 // than limit, or when the payload wants an answer of somebody else.
 func (r *running) readable(limit time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(r.sock), Events: unix.POLLIN}, {Fd: r.umounts.descriptor(), Events: unix.POLLIN}}
-	for _, fd := range r.front.Waiting() {
-		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-	}
+	fds := []unix.PollFd{{Fd: int32(r.sock), Events: unix.POLLIN}, {Fd: r.calls.descriptor(), Events: unix.POLLIN}}
 	end := time.Now().Add(limit)
 	for left := limit; left > 0; left = time.Until(end) {
 		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
@@ -337,8 +333,6 @@ func (r *running) readable(limit time.Duration) bool {
 			return true
 		case fds[1].Revents&unix.POLLIN != 0:
 			return false
-		case slices.ContainsFunc(fds[2:], func(p unix.PollFd) bool { return p.Revents != 0 }):
-			return false
 		case fds[1].Revents != 0: // no process is left that could ask
 			fds[1].Fd = -1
 		}
@@ -348,11 +342,8 @@ func (r *running) readable(limit time.Duration) bool {
 
 // lookAfter starts what a command needs that is not over at once.
 func (r *running) lookAfter() error {
-	if err := r.front.Begin(); err != nil {
-		return fmt.Errorf("%w: %w", ErrEnded, err)
-	}
 	r.held.guard(r)
-	if err := r.umounts.start(); err != nil {
+	if err := r.calls.start(); err != nil {
 		return err
 	}
 	if r.opt.Watch != nil {
@@ -382,7 +373,8 @@ func (r *running) end() {
 	if r.networkServed() == nil {
 		r.front.Finish()
 	}
-	r.umounts.stop()
+	closeSources(r.asked)
+	r.calls.stop()
 	if r.session != nil {
 		r.session.Finish()
 	}

@@ -1,0 +1,228 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Two system calls are left to the supervisor by the filter, because what is
+// wrong with them is in memory, or elsewhere, where a filter cannot look: a
+// lazy umount (see keepTree) and bind(2) (see bind). seccomp_unotify(2) warns
+// that a caller's other threads may change the arguments after they were
+// judged. So no call is ever judged and then continued: the supervisor copies
+// the arguments and does itself what was asked for, with the caller's own
+// rights and no more.
+type calls struct {
+	listener int
+	mnt      int    // the sandbox's own mount namespace
+	mntns    string // as readlink shows it
+	plan     *Plan
+	pid1     int             // host pid of the sandbox's PID 1
+	shared   map[uint64]bool // see sharedDevices; nil until needed
+	stopped  [2]int
+	done     chan struct{} // nil before start
+}
+
+// The kernel's structures, seccomp_unotify(2).
+type notification struct {
+	id    uint64
+	pid   uint32
+	flags uint32
+	nr    int32
+	arch  uint32
+	ip    uint64
+	args  [6]uint64
+}
+
+type answer struct {
+	id    uint64
+	val   int64
+	errno int32
+	flags uint32
+}
+
+const (
+	notifyRecv    = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
+	notifySend    = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
+	notifyIDValid = 0x40082102 // SECCOMP_IOCTL_NOTIF_ID_VALID
+)
+
+// serveCalls prepares to answer what arrives on the listener.
+func serveCalls(listener int, r *running) (*calls, error) {
+	s := &calls{listener: listener, mnt: r.mntns, plan: r.plan, pid1: r.pid1}
+	var err error
+	if s.mntns, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(r.mntns)); err != nil {
+		return nil, fmt.Errorf("name the sandbox's mounts: %w", err)
+	}
+	return s, nil
+}
+
+// descriptor is readable when a process asks, -1 when nobody can.
+func (s *calls) descriptor() int32 {
+	if s == nil {
+		return -1
+	}
+	return int32(s.listener)
+}
+
+// start begins to answer.
+func (s *calls) start() error {
+	if s == nil {
+		return nil
+	}
+	if err := unix.Pipe2(s.stopped[:], unix.O_CLOEXEC); err != nil {
+		return fmt.Errorf("serve the command's calls: %w", err)
+	}
+	s.done = make(chan struct{})
+	go s.serve()
+	return nil
+}
+
+func (s *calls) stop() {
+	if s == nil {
+		return
+	}
+	if s.done != nil {
+		unix.Write(s.stopped[1], []byte{0})
+		<-s.done
+		unix.Close(s.stopped[0])
+		unix.Close(s.stopped[1])
+	}
+	unix.Close(s.listener)
+}
+
+func (s *calls) serve() {
+	runtime.LockOSThread() // see withoutCapabilities
+	defer close(s.done)
+	for {
+		fds := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.stopped[0]), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err == unix.EINTR {
+			continue
+		}
+		if fds[1].Revents != 0 || fds[0].Revents&unix.POLLIN == 0 {
+			return // told to stop, or no process is left that could ask
+		}
+		var n notification
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifyRecv, uintptr(unsafe.Pointer(&n))); e != 0 {
+			continue // the caller was killed meanwhile
+		}
+		a := answer{id: n.id}
+		do := s.umount
+		if isBind(&n) {
+			do = s.bind
+		}
+		if e := do(&n); e != 0 {
+			a.errno = -int32(e)
+		}
+		unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifySend, uintptr(unsafe.Pointer(&a)))
+	}
+}
+
+// stillAsking says that the process which asked is there and waits: what was
+// opened by its pid until now was its own.
+func (s *calls) stillAsking(n *notification) bool {
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifyIDValid, uintptr(unsafe.Pointer(&n.id)))
+	return e == 0
+}
+
+// caller is the process that asked, as far as it matters here.
+type caller struct {
+	ns, root, cwd int
+}
+
+// open gives the caller's mounts, root and folder.
+func (n *notification) caller() (c caller, err error) {
+	c = caller{-1, -1, -1}
+	for _, f := range []struct {
+		fd   *int
+		name string
+		flag int
+	}{{&c.ns, "ns/mnt", unix.O_RDONLY}, {&c.root, "root", unix.O_PATH | unix.O_DIRECTORY}, {&c.cwd, "cwd", unix.O_PATH | unix.O_DIRECTORY}} {
+		if *f.fd, err = unix.Open(n.proc(f.name), f.flag|unix.O_CLOEXEC, 0); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// proc is the path of something in the caller's folder of /proc.
+func (n *notification) proc(name string) string {
+	return "/proc/" + strconv.Itoa(int(n.pid)) + "/" + name
+}
+
+func (c caller) close() {
+	for _, fd := range []int{c.ns, c.root, c.cwd} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// enter appends the way into the caller's view of the file system.
+func (c caller) enter(p *program) {
+	p.call("enter the caller's root", unix.SYS_FCHDIR, c.root)
+	p.call("enter the caller's root", unix.SYS_CHROOT, ".")
+	p.call("enter the caller's folder", unix.SYS_FCHDIR, c.cwd)
+}
+
+// mayMount says that the caller has CAP_SYS_ADMIN in the user namespace that
+// owns its mount namespace.
+func (n *notification) mayMount() bool {
+	ns, err := unix.Open(n.proc("ns/mnt"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(ns)
+	owner, err := ownerOf(ns)
+	var own unix.Stat_t
+	if err != nil || unix.Stat(n.proc("ns/user"), &own) != nil || own.Ino != owner {
+		return false
+	}
+	set, err := strconv.ParseUint(n.status("CapEff"), 16, 64)
+	return err == nil && set&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+// status gives a line of the caller's status, proc_pid_status(5).
+func (n *notification) status(key string) string {
+	text, err := os.ReadFile(n.proc("status"))
+	if err != nil {
+		return ""
+	}
+	_, line, _ := strings.Cut(string(text), "\n"+key+":")
+	line, _, _ = strings.Cut(line, "\n")
+	return strings.TrimSpace(line)
+}
+
+// readMemory copies an argument out of the caller's memory, once, up to and
+// without the byte that ends it (-1: none does).
+func readMemory(pid int, at uintptr, size int, end int) ([]byte, syscall.Errno) {
+	buf := make([]byte, size)
+	for got := 0; got < size; {
+		// Not across a page that may not be there.
+		want := min(size-got, 4096-int(at+uintptr(got))%4096)
+		l := unix.Iovec{Base: &buf[got]}
+		l.SetLen(want)
+		n, err := unix.ProcessVMReadv(pid, []unix.Iovec{l}, []unix.RemoteIovec{{Base: at + uintptr(got), Len: want}}, 0)
+		if err != nil || n <= 0 {
+			return nil, unix.EFAULT
+		}
+		if end >= 0 {
+			if i := bytes.IndexByte(buf[got:got+n], byte(end)); i >= 0 {
+				return buf[:got+i], 0
+			}
+		}
+		got += n
+	}
+	if end >= 0 {
+		return nil, unix.ENAMETOOLONG
+	}
+	return buf, 0
+}
