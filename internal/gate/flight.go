@@ -167,12 +167,62 @@ func (in *inspector) sniff(b []byte) *refusal {
 	case c >= 0x14 && c <= 0x18:
 		return in.sniffRecord(b)
 	case c >= 0x80:
-		return in.sniffSSL2(b)
+		if err := in.sniffSSL2(b); err != nil || in.stage != opened || !white(c) {
+			return err
+		}
+		in.stage = sniffing
+		return in.sniffIndented(b)
 	case c == '\r' || c == '\n':
 		// Servers skip empty lines in front of a request (RFC 9112, 2.2). The signature of the PROXY protocol's second version begins so, too.
 		return &refusal{kind: "http", reason: "begins with an empty line"}
 	}
+	if white(b[0]) {
+		return in.sniffIndented(b)
+	}
 	return in.sniffText(b)
+}
+
+// sniffIndented is for white space at the beginning, which some servers pass
+// over in front of a request. Lengths of binary messages look like it as well
+// (MySQL's request for TLS begins with 32).
+func (in *inspector) sniffIndented(b []byte) *refusal {
+	i := 0
+	for i < len(b) && white(b[i]) {
+		i++
+	}
+	switch {
+	case i == len(b):
+		return nil
+	case !tokenChar(b[i]):
+		in.stage = opened
+		return nil
+	}
+	line := b[i:]
+	end := bytes.IndexAny(line, "\n\x00")
+	switch {
+	case end >= 0 && line[end] == '\n':
+		line = line[:end]
+	case end < 0:
+		return nil
+	}
+	word := line
+	for n, c := range line {
+		if !tokenChar(c) {
+			word = line[:n]
+			break
+		}
+	}
+	if namesHTTP(line) || knownMethod(word) {
+		return &refusal{kind: "http", reason: "white space in front of a request"}
+	}
+	in.stage = opened
+	return nil
+}
+
+// white is what one server or another takes for white space, in whatever
+// encoding it reads a request.
+func white(c byte) bool {
+	return c == ' ' || c >= '\t' && c <= '\r' || c >= 0x1c && c <= 0x1f || c == 0x85 || c == 0xa0
 }
 
 // sniffRecord is for what begins like a record of TLS. Some servers look at the

@@ -245,6 +245,18 @@ func TestFlightOther(t *testing.T) {
 		"PROXY":                    {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "PROXY protocol"},
 		"PROXY, binary":            {"\r\n\r\n\x00\r\nQUIT\n", "empty line"},
 		"empty lines":              {"\r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "empty line"},
+		"a blank":                  {" GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a tab":                    {"\t\t GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a blank and a line":       {" \r\nGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a unit separator":         {"\x1fGET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a next line":              {"\x85GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a hard blank":             {"\xa0GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a blank and a NUL":        {" GET /\x00 HTTP/1.1\r\nHost: evil.example\r\n\r\n", "white space in front"},
+		"a blank, HTTP/0.9":        {" GET /\r\n", "white space in front"},
+		"a blank and a word":       {" hello\r\n", ""},
+		"a blank and bytes":        {"\x20a\x00\x01", ""},
+		"mysql, 133 bytes":         {"\x85\x00\x00\x01\x85\xa6\xff\x20", ""},
+		"mysql, 160 bytes":         {"\xa0\x00\x00\x01\x85\xa6\xff\x20", ""},
 		"HTTP/0.9":                 {"GET /\r\n", "HTTP/0.9"},
 		"HTTP/0.9 of another":      {"GET http://evil.example/\r\n", "HTTP/0.9"},
 		"tabs":                     {"GET\t/\tHTTP/1.1\r\nHost: evil.example\r\n\r\n", "request line"},
@@ -259,7 +271,7 @@ func TestFlightOther(t *testing.T) {
 
 // A client that says little and then waits must not be kept waiting for more.
 func TestFlightAtOnce(t *testing.T) {
-	for _, flight := range []string{"\x00", "\x05\x01\x00", "\x20\x00", "{", "SSH-2.0-x\r\n", "PING\r\n", "0000 a\x00", "\x16\x10", "\x17\x01", "\x80\x01\x02"} {
+	for _, flight := range []string{"\x00", "\x05\x01\x00", "\x20\x00", " \x01", "\x85\x00\x00", "{", "SSH-2.0-x\r\n", "PING\r\n", "0000 a\x00", "\x16\x10", "\x17\x01", "\x80\x01\x02"} {
 		in := testInspector(t)
 		passed, refused := play(in, []byte(flight))
 		if refused != nil || string(passed) != flight || in.stage != opened {
