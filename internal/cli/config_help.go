@@ -43,8 +43,11 @@ an error, and nothing is run.
     max_cpu_percent  1 to 100, of the whole machine
     max_pids         processes and threads
 
-  mask_stdout      secrets to black out in the output
-    presets          openai, anthropic, aws_key, github, bearer
+  mask_stdout      secrets to black out in the output; with any of these also
+                   the values of denied files and removed variables
+    presets          openai, anthropic, aws_key, aws_secret, github, bearer,
+                     slack, stripe, gitlab, npm, pypi, google, huggingface, jwt,
+                     private_key
     patterns         a list of
       regex            RE2
       show_prefix      bytes that stay readable

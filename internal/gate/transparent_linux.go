@@ -41,7 +41,8 @@ type Transparent struct {
 	event     func(Event)
 	route     int
 	netfilter int
-	log       *os.File // of netfilter
+	bound     []int // what listens, the resolver's socket first; see Begin
+	log       *os.File
 	logMu     sync.Mutex
 	logBuf    []byte
 	udp       *net.UDPConn
@@ -51,8 +52,8 @@ type Transparent struct {
 	slirp     *slirp
 }
 
-// Serve makes the sandbox's network and begins to serve it. When it returns,
-// everything listens: no program was ever there before the gate.
+// Serve makes the sandbox's network. When it returns, everything listens: no
+// program was ever there before the gate. What comes waits for Begin.
 func (g *Gate) Serve(f *Front, s Sockets) (*Transparent, error) {
 	t := &Transparent{Front: *f, resolver: g.Resolver, handle: g.Handle, event: g.Event}
 	if f.Variant == Slirp {
@@ -79,27 +80,60 @@ func (t *Transparent) start(s Sockets) (err error) {
 	if err := t.listen(ipv6, s); err != nil {
 		return err
 	}
-	if t.slots == nil {
-		t.slots = make(chan struct{}, mostConnections())
-	}
 	if t.slirp != nil {
-		if err := t.slirp.attach(s.Namespace); err != nil {
-			return err
-		}
+		return t.slirp.attach(s.Namespace)
 	}
-	go t.run() // one: each would wake a thread, and what they wait for comes later
 	return nil
 }
 
-// run starts what serves. Until then the kernel keeps what comes.
-func (t *Transparent) run() {
+// Waiting gives the descriptors on which something comes when a program first
+// wants the network. Many commands never do, and Begin costs threads.
+func (t *Transparent) Waiting() []int {
+	if t == nil || t.udp != nil {
+		return nil
+	}
+	if t.Refuses {
+		return append([]int{t.netfilter}, t.bound...)
+	}
+	return t.bound
+}
+
+// Begin serves what came and will come.
+func (t *Transparent) Begin() error {
+	if t == nil || t.udp != nil {
+		return nil
+	}
+	if t.slots == nil {
+		t.slots = make(chan struct{}, mostConnections())
+	}
+	for i, fd := range t.bound {
+		f := os.NewFile(uintptr(fd), "sandbox")
+		var err error
+		if i == 0 {
+			var c net.PacketConn
+			if c, err = net.FilePacketConn(f); err == nil { // a copy
+				t.udp = c.(*net.UDPConn)
+			}
+		} else {
+			var l net.Listener
+			if l, err = net.FileListener(f); err == nil {
+				t.listeners = append(t.listeners, l.(*net.TCPListener))
+			}
+		}
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("serve the sandbox's network: %w", err)
+		}
+	}
 	for _, l := range t.listeners {
 		go t.accept(l)
 	}
 	if t.Refuses {
+		t.log = os.NewFile(uintptr(t.netfilter), "nf_tables")
 		go t.readLog()
 	}
-	t.resolver.ServePacket(t.udp)
+	go t.resolver.ServePacket(t.udp)
+	return nil
 }
 
 // mostAddresses is how many rules about addresses the table is burdened with: it
@@ -128,7 +162,6 @@ func (t *Transparent) divert(fd int) error {
 	if err != nil {
 		t.Front.Variant = ByPort
 	}
-	t.log = os.NewFile(uintptr(fd), "nf_tables")
 	return nil
 }
 
@@ -147,7 +180,6 @@ func (t *Transparent) fence(fd int, failed map[uint32]syscall.Errno, err error) 
 		return fmt.Errorf("network: slirp4netns needs nf_tables with reject and log in the kernel: %w", err)
 	}
 	t.Refuses = true
-	t.log = os.NewFile(uintptr(fd), "nf_tables")
 	return nil
 }
 
@@ -170,27 +202,16 @@ func (t *Transparent) listen(ipv6 bool, s Sockets) error {
 	if err := bind(s.UDP, ipv6, 53, false); err != nil {
 		return fmt.Errorf("listen on UDP port 53 of the sandbox: %w", err)
 	}
-	f := os.NewFile(uintptr(s.UDP), "udp")
-	c, err := net.FilePacketConn(f) // a copy
-	f.Close()
-	if err != nil {
-		return err
-	}
-	t.udp = c.(*net.UDPConn)
+	t.bound = []int{s.UDP}
 	for i, port := range ports {
-		if err = bind(fds[i], ipv6, port, t.Front.Variant != ByPort); err == nil {
+		err := bind(fds[i], ipv6, port, t.Front.Variant != ByPort)
+		if err == nil {
 			err = unix.Listen(fds[i], 4096)
 		}
 		if err != nil {
 			return fmt.Errorf("listen on port %d of the sandbox: %w", port, err)
 		}
-		f := os.NewFile(uintptr(fds[i]), "tcp")
-		l, err := net.FileListener(f)
-		f.Close()
-		if err != nil {
-			return err
-		}
-		t.listeners = append(t.listeners, l.(*net.TCPListener))
+		t.bound = append(t.bound, fds[i])
 	}
 	return nil
 }

@@ -167,6 +167,12 @@ func (b *box) run(program, variant string, env []string, rules ...string) string
 		t.Fatal(err)
 	}
 	t.Logf("served after %v: %v, kernel refuses: %v", time.Since(start), &b.served.Front, b.served.Refuses)
+	if len(b.served.Waiting()) == 0 {
+		t.Error("nothing to wait for")
+	}
+	if err := b.served.Begin(); err != nil {
+		t.Fatal(err)
+	}
 	unix.Write(sp[0], []byte{'G'})
 	if err := c.Wait(); err != nil {
 		t.Fatal(err, out.String())

@@ -110,6 +110,16 @@ func Presets() []string {
 	return names
 }
 
+// Expressions gives the presets as regular expressions, what they show and what they mask together, for comparison.
+func Expressions() (all []string) {
+	for i := range presets {
+		for _, s := range presets[i].secrets {
+			all = append(all, "(?:"+s.shown+")(?:"+s.hidden+")")
+		}
+	}
+	return all
+}
+
 func findPreset(name string) *preset {
 	for i := range presets {
 		if presets[i].name == name {

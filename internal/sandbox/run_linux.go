@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -279,7 +280,7 @@ func (r *running) connect() error {
 
 // supervise follows the payload to its end. Most commands are over within
 // moments; what only a longer one needs, and costs a thread each, waits until
-// then: the watcher, the janitor, and who answers calls.
+// then: the watcher, the janitor, who answers calls, and who serves the network.
 func (r *running) supervise() (int, error) {
 	started, busy := time.Now(), false
 	for {
@@ -323,6 +324,9 @@ func (r *running) supervise() (int, error) {
 // than limit, or when the payload wants an answer of somebody else.
 func (r *running) readable(limit time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(r.sock), Events: unix.POLLIN}, {Fd: r.calls.descriptor(), Events: unix.POLLIN}}
+	for _, fd := range r.front.Waiting() {
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
 	end := time.Now().Add(limit)
 	for left := limit; left > 0; left = time.Until(end) {
 		if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && err != unix.EINTR {
@@ -333,6 +337,8 @@ func (r *running) readable(limit time.Duration) bool {
 			return true
 		case fds[1].Revents&unix.POLLIN != 0:
 			return false
+		case slices.ContainsFunc(fds[2:], func(p unix.PollFd) bool { return p.Revents != 0 }):
+			return false
 		case fds[1].Revents != 0: // no process is left that could ask
 			fds[1].Fd = -1
 		}
@@ -342,6 +348,9 @@ func (r *running) readable(limit time.Duration) bool {
 
 // lookAfter starts what a command needs that is not over at once.
 func (r *running) lookAfter() error {
+	if err := r.front.Begin(); err != nil {
+		return fmt.Errorf("%w: %w", ErrEnded, err)
+	}
 	r.held.guard(r)
 	if err := r.calls.start(); err != nil {
 		return err
