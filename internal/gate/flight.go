@@ -199,12 +199,10 @@ func (in *inspector) sniffIndented(b []byte) *refusal {
 	}
 	line := b[i:]
 	end := bytes.IndexAny(line, "\n\x00")
-	switch {
-	case end >= 0 && line[end] == '\n':
-		line = line[:end]
-	case end < 0:
+	if end < 0 {
 		return nil
 	}
+	line = line[:end]
 	word := line
 	for n, c := range line {
 		if !tokenChar(c) {

@@ -190,6 +190,7 @@ func FuzzHTTP(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: api.example\r\nUpgrade: h2c\r\nTransfer-Encoding : chunked\r\n folded\r\n\r\n"))
 	f.Add([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 	f.Add([]byte("\r\nGET\t/ HTTP/1.1\nHost:evil.example\n\n"))
+	f.Add([]byte(" 0\x000000HTTP/0"))
 	f.Fuzz(func(t *testing.T, flight []byte) {
 		in := testInspector(t)
 		passed, refused := play(in, cut(flight, 11)...)
