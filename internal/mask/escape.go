@@ -135,6 +135,7 @@ func (s *Stream) beginString(i int) {
 // endString goes on with the text around it; what lies between start and end was no part of that.
 func (s *Stream) endString(end int) {
 	s.ctx.lineEnd(s, end)
+	s.str.attempts = s.str.attempts[:0]
 	s.ctx, s.esc = &s.text, noEscape
 	for len(s.escs) > 0 && s.escs[len(s.escs)-1].from >= s.strStart {
 		s.escs = s.escs[:len(s.escs)-1]

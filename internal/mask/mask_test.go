@@ -66,6 +66,8 @@ func TestPresets(t *testing.T) {
 		{"github", "github_pat_11ABCDEFG0_" + r40, "github_pat_***"},
 		{"bearer", "Authorization: Bearer abcdef", "Authorization: Bearer ***"},
 		{"bearer", "authorization: bearer " + r20 + "\r\n", "authorization: bearer ***\r\n"},
+		{"bearer", "Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***"},
+		{"bearer", "Bearer abc.def.ghi", "Bearer ***"},
 		{"bearer", "Bearer authentication is required", "Bearer authentication is required"},
 		{"bearer", "Bearer " + r20 + "==, next", "Bearer ***, next"},
 		{"slack", "xoxb-123456789012-abcDEF", "xoxb-***"},
@@ -85,6 +87,8 @@ func TestPresets(t *testing.T) {
 		{"private_key", "-----BEGIN RSA PRIVATE KEY-----\r\nMIIEpAIBAAKCAQEA1234567890\r\nabc/+=\r\n-----END RSA PRIVATE KEY-----\r\nnext", "-----BEGIN RSA PRIVATE KEY----- ***\r\nnext"},
 		{"private_key", `"-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA1234567890\n-----END PRIVATE KEY-----\n"`, `"-----BEGIN PRIVATE KEY----- ***\n"`},
 		{"private_key", `strings.Contains(s, "-----BEGIN PRIVATE KEY-----") { return }`, `strings.Contains(s, "-----BEGIN PRIVATE KEY-----") { return }`},
+		{"private_key", "key.pem:-----BEGIN PRIVATE KEY-----\nkey.pem:MIIEpAIBAAKCAQEA" + r40 + "\nkey.pem:abc\n{", "key.pem:-----BEGIN PRIVATE KEY----- ***{"},
+		{"private_key", "\x1b[1;1H-----BEGIN PRIVATE KEY-----\x1b[2;1HMIIEpAIBAAKCAQEA1234567890\x1b[3;1Habcd\x1b[4;1H~", "\x1b[1;1H-----BEGIN PRIVATE KEY-----\x1b[2;1H***\x1b[3;1H***\x1b[4;1H~"},
 		{"private_key", "-----BEGIN PRIVATE KEY-----\nMIIEpAIBAAKCAQEA1234567890\nuser@host:~$ ls\n", "-----BEGIN PRIVATE KEY----- ***@host:~$ ls\n"},
 	} {
 		one := mustNew(t, Rules{Presets: []string{c.preset}})

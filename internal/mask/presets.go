@@ -26,15 +26,17 @@ const (
 		bearerProof + bearerAny + `{6}|` + bearerLetter + bearerProof + bearerAny + `{5}|` +
 		bearerLetter + `{2}` + bearerProof + bearerAny + `{4}|` + bearerLetter + `{3}` + bearerProof + bearerAny + `{3}|` +
 		bearerLetter + `{4}` + bearerProof + bearerAny + `{2}|` + bearerLetter + `{5}` + bearerProof + bearerAny + `|` +
-		bearerLetter + `{6,}` + bearerProof + `)` + bearerAny + `*|` + bearerAny + `{20,}`
+		bearerLetter + `{6,}` + bearerProof + `)` + bearerAny + `*|` + bearerAny + `{20,}|` + word + `{2,}\.` + word + `{2,}\.` + word + `{2,}`
 	// Anthropic's, which openai masks the same way. Those of the usual form are known in the middle of a word, too.
 	ant     = `sk-ant-`
-	antAny  = word + `{8,}`
+	antAny  = word + `{3,}`
 	antForm = `[a-z]{2,8}[0-9]{2}-` + word + `{20,}`
 	// Between a name and its value, as shells, INI files, JSON (also in a string), XML and prompts have it.
 	between = `(?: ?\[[^\]]{0,24}\])?[ \t:=>"'\\,|]{1,24}`
 	// From the first line of a PEM block to its text: line ends (also as \n), quotes, margins, line numbers.
 	margin = `(?:[\t\r\n "'+>|,:;.0-9-]|\\[nrt\\]){0,40}`
+	// Or the name of the file before each line, as grep has it, or a frame.
+	frame = `[^\r\n]{0,8}\r?\n[^\r\n]{0,100}`
 )
 
 // notAnt is what OpenAI's sk- may go on with: at least 20 characters (16 where there is no hyphen) that are not ant-.
@@ -43,7 +45,7 @@ const notAnt = `(?:[A-Za-z0-9_]{16}|[b-zA-Z0-9_-]` + word + `{19}|a[a-mo-zA-Z0-9
 var presets = [...]preset{
 	{"openai", []secret{
 		{shown: `sk-`, hidden: notAnt, edge: true},
-		{shown: `sk-`, hidden: `(?:proj|svcacct|admin|None|or-v1)-` + word + `{8,}`, edge: true},
+		{shown: `sk-`, hidden: `(?:proj|svcacct|admin|None|or-v1)-` + word + `{4,}`, edge: true},
 		{shown: `sk-`, hidden: `proj-` + word + `{40,}|` + alnum + `{20}T3BlbkFJ` + alnum + `{20,}`},
 		{shown: ant, hidden: antAny, edge: true}, // not to end as sk-***
 		{shown: ant, hidden: antForm},
@@ -58,11 +60,11 @@ var presets = [...]preset{
 		{shown: `(?i:session[ _-]?token)` + between, hidden: `(?:[A-Za-z0-9+/]|\\/){100,}=*`},
 	}},
 	{"github", []secret{
-		{shown: `gh[pousr]_`, hidden: `[A-Za-z0-9_]{16,}(?:[.-]` + word + `+)*`},
+		{shown: `gh[pousr]_`, hidden: `(?:[0-9]{3,}_)?` + alnum + `{16,}[A-Za-z0-9_]*(?:[.-]` + word + `+)*`},
 		{shown: `github_pat_`, hidden: `[A-Za-z0-9_]{20,}`},
 	}},
 	{"bearer", []secret{
-		{shown: `(?i:zation)(?:\\?["'])?[ \t]*[:=][ \t]*(?:\\?["'])?(?i:bearer)(?:[ \t]+|%20)`, hidden: bearerAny + `{4,}`},
+		{shown: `(?i:zation)(?:\\?["'])?[ \t]*[:=][ \t]*(?:\\?["'])?(?i:bearer|basic|token)(?:[ \t]+|%20)`, hidden: bearerAny + `{4,}`},
 		{shown: `(?i:bearer)(?:[ \t]+|%20)`, hidden: bearerBare},
 	}},
 	{"slack", []secret{
@@ -96,7 +98,7 @@ var presets = [...]preset{
 	{"jwt", []secret{{shown: `eyJ`, hidden: word + `{8,}\.` + word + `{4,}(?:\.` + word + `*)*`}}},
 	{"private_key", []secret{
 		{shown: `-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----`, block: true,
-			hidden: margin + `(?:[A-Za-z0-9+/]{20}|Proc-Type|DEK-Info|Version|Comment|Charset)`},
+			hidden: margin + `(?:[A-Za-z0-9+/]{20}|Proc-Type|DEK-Info|Version|Comment|Charset)|` + frame + `[A-Za-z0-9+/]{40}`},
 		{shown: `AGE-SECRET-KEY-1`, hidden: `[0-9A-Z]{30,}`},
 	}},
 }

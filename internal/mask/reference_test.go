@@ -66,7 +66,7 @@ func (t *text) string() string     { return string(t.bytes) }
 // mark makes bytes of the text secret, and what stands between them with them.
 func (t *text) mark(from, to int) {
 	for k := from; k < to; k++ {
-		if t.at[k] >= t.at[to-1]+1-window {
+		if t.at[k] >= max(0, t.at[to-1]+1-window) {
 			t.parts.bytes[t.at[k]].secret = true
 		}
 	}
@@ -226,7 +226,7 @@ func (t *text) blockFrom(start int) {
 		if t.at[start+k] < 0 {
 			continue
 		}
-		if c := rest[k]; !isAlnum(c) && !strings.ContainsRune("+/= \t\r\n\"'\\,:;.()<>|_-", rune(c)) || c >= 0x80 {
+		if c := rest[k]; !isAlnum(c) && c < 0x80 && !strings.ContainsRune("+/= \t\r\n\"'\\,:;.()<>|_-", rune(c)) {
 			return
 		}
 		t.mark(start+k, start+k+1)
@@ -345,7 +345,7 @@ func (t *text) walk(re *syntax.Regexp, from places, lines bool) places {
 func (t *text) char(from places, lines bool, in func(rune) bool, anyByte bool) places {
 	out := places{}
 	for k := range from {
-		if k >= len(t.bytes) || t.at[k] < 0 || isLineEnd(t.bytes[k]) && !lines {
+		if k >= len(t.bytes) || isLineEnd(t.bytes[k]) && !lines {
 			continue
 		}
 		if c := t.bytes[k]; c < utf8.RuneSelf {

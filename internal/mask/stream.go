@@ -246,14 +246,21 @@ func (x *context) mark(m span) {
 	x.secret = append(x.secret, m)
 }
 
-// lineEnd ends every attempt, at i.
+// lineEnd is a line's end before byte i that is no byte.
 func (x *context) lineEnd(s *Stream, i int) {
+	s.a.tick++
+	going := x.attempts[:0]
 	for _, t := range x.attempts {
-		if s.a.endsBefore(t.state, '\n') {
+		old := s.a.current(t.state)
+		if t.state = s.a.step(old, '\n'); old.ended != nil && old.ended[s.m.classes['\n']] {
 			x.mark(span{from: s.reach(t.from, i), to: i})
 		}
+		if t.state.tick != s.a.tick && len(t.state.list) > 0 {
+			t.state.tick = s.a.tick
+			going = append(going, t)
+		}
 	}
-	x.attempts = x.attempts[:0]
+	x.attempts = going
 	x.before = afterLineEnd
 }
 
@@ -283,7 +290,7 @@ const (
 // goesOn says that c belongs to the block.
 func (b *block) goesOn(c byte) bool {
 	b.left--
-	if !isAlnum(c) && !contains("+/= \t\r\n\"'\\,:;.()<>|_-", c) {
+	if !isAlnum(c) && c < 0x80 && !contains("+/= \t\r\n\"'\\,:;.()<>|_-", c) {
 		b.left = 0
 		return false
 	}
