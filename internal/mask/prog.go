@@ -14,6 +14,9 @@ type program struct {
 	insts []inst
 	trie  trie
 	lines bool // what is compiled may run over several lines
+
+	last    *syntax.Regexp // a class, in x{20} the same one twenty times
+	lastSet inst
 }
 
 type op uint8
@@ -41,8 +44,15 @@ type inst struct {
 type byteSet [4]uint64
 
 func (s *byteSet) add(lo, hi byte) {
-	for c := int(lo); c <= int(hi); c++ {
-		s[c>>6] |= 1 << (c & 63)
+	for k := int(lo >> 6); k <= int(hi>>6); k++ {
+		bits := ^uint64(0)
+		if k == int(lo>>6) {
+			bits <<= lo & 63
+		}
+		if k == int(hi>>6) {
+			bits &= ^uint64(0) >> (63 - hi&63)
+		}
+		s[k] |= bits
 	}
 }
 
@@ -96,7 +106,16 @@ func (p *program) regex(re *syntax.Regexp, next uint32) uint32 {
 		}
 		return next
 	case syntax.OpCharClass:
-		return p.class(re.Rune, next)
+		if re == p.last {
+			p.lastSet.out = next
+			return p.emit(p.lastSet)
+		}
+		before := len(p.insts)
+		start := p.class(re.Rune, next)
+		if len(p.insts) == before+1 {
+			p.last, p.lastSet = re, p.insts[before]
+		}
+		return start
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		return p.class([]rune{0, unicode.MaxRune}, next)
 	case syntax.OpBeginLine, syntax.OpBeginText:
