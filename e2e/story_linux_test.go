@@ -239,7 +239,24 @@ func (s *story) project(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(home, ".aigate/config.yaml"), text, 0o644))
 	} else if _, err := os.Stat(filepath.Join(home, ".aigate")); err != nil && !controlsOnly {
 		s.must(ts, "aigate", "init")
+		s.unmask(ts, filepath.Join(home, ".aigate/config.yaml"))
 	}
+}
+
+// unmask takes mask_stdout out of the configuration of an attack: a secret that is masked in the output has leaked, and
+// would not be seen to.
+func (s *story) unmask(ts *testscript.TestScript, path string) {
+	if !strings.Contains(s.script, "/attack/") {
+		return
+	}
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	before, rest, ok := strings.Cut(string(text), "\nmask_stdout:\n")
+	_, after, ok2 := strings.Cut(rest, "\n\n")
+	if !ok || !ok2 {
+		ts.Fatalf("no mask_stdout in %s to take out", path)
+	}
+	ts.Check(os.WriteFile(path, []byte(before+"\n"+after), 0o644))
 }
 
 // secret FILE... writes the secret into files, and the folders they need.
