@@ -41,7 +41,7 @@ func (s *Stream) escaped(c byte, i int) bool {
 			s.beginSequence(i)
 		case isLineEnd(c) || c == can || c == sub:
 			s.endString(i)
-			s.ctx.lineEnd(s, i)
+			s.ctx.lineEnd(s)
 			return false
 		default:
 			return false
@@ -121,7 +121,7 @@ func (s *Stream) ground() {
 func (s *Stream) endSequence(i int, moves bool) {
 	s.ground()
 	if moves {
-		s.ctx.lineEnd(s, i)
+		s.ctx.lineEnd(s)
 		s.moved = i
 	}
 }
@@ -134,7 +134,7 @@ func (s *Stream) beginString(i int) {
 
 // endString goes on with the text around it; what lies between start and end was no part of that.
 func (s *Stream) endString(end int) {
-	s.ctx.lineEnd(s, end)
+	s.ctx.lineEnd(s)
 	s.str.attempts = s.str.attempts[:0]
 	s.ctx, s.esc = &s.text, noEscape
 	for len(s.escs) > 0 && s.escs[len(s.escs)-1].from >= s.strStart {

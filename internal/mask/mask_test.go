@@ -161,7 +161,7 @@ func FuzzCuts(f *testing.F) {
 	}
 	m := mustNew(f, everything)
 	f.Fuzz(func(t *testing.T, in string, seed int64) {
-		if len(in) > 300 {
+		if len(in) > 150 {
 			return
 		}
 		want := reference(everything, in)

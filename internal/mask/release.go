@@ -173,6 +173,7 @@ func (s *Stream) shift(n int) {
 			}
 		}
 		x.secret = shiftSpans(x.secret, n)
+		x.end -= n
 	}
 	s.escs = shiftSpans(s.escs, n)
 	s.strEscs = shiftSpans(s.strEscs, n)

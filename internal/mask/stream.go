@@ -31,6 +31,7 @@ type context struct {
 	armed    []attempt // of this byte
 	secret   []span    // apart, in order
 	before   uint8
+	end      int // behind the last byte that attempts have taken
 	block    block
 }
 
@@ -89,7 +90,7 @@ func (s *Stream) End() []byte {
 	if s.ctx == &s.str {
 		s.endString(len(s.buf))
 	}
-	s.ctx.lineEnd(s, len(s.buf))
+	s.ctx.lineEnd(s)
 	return s.release(len(s.buf))
 }
 
@@ -164,6 +165,7 @@ func (x *context) take(s *Stream, c byte, i int) {
 		return
 	}
 	s.a.tick++
+	x.end = i + 1
 	going := x.attempts[:0]
 	for _, t := range x.attempts {
 		if x.advance(s, &t, c, i) {
@@ -246,14 +248,14 @@ func (x *context) mark(m span) {
 	x.secret = append(x.secret, m)
 }
 
-// lineEnd is a line's end before byte i that is no byte.
-func (x *context) lineEnd(s *Stream, i int) {
+// lineEnd is a line's end that is no byte.
+func (x *context) lineEnd(s *Stream) {
 	s.a.tick++
 	going := x.attempts[:0]
 	for _, t := range x.attempts {
 		old := s.a.current(t.state)
 		if t.state = s.a.step(old, '\n'); old.ended != nil && old.ended[s.m.classes['\n']] {
-			x.mark(span{from: s.reach(t.from, i), to: i})
+			x.mark(span{from: s.reach(t.from, x.end), to: x.end})
 		}
 		if t.state.tick != s.a.tick && len(t.state.list) > 0 {
 			t.state.tick = s.a.tick
