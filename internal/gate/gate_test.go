@@ -418,6 +418,9 @@ func TestCloseEndsAll(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	g.Close()
+	if n := len(g.open); n > 0 {
+		t.Errorf("%d ends of connections are left after Close", n)
+	}
 	for _, c := range conns {
 		expectReset(t, c)
 	}

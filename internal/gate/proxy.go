@@ -77,7 +77,7 @@ func (p *proxies) forDest(dest Dest) (*url.URL, error) {
 	if dest.Port == 80 {
 		setting = p.web
 	}
-	if setting == (proxySetting{}) || dest.Localhost || p.without.has(dest.Name, dest.Addr, dest.Port) {
+	if setting == (proxySetting{}) || p.without.has(dest.Name, dest.Addr, dest.Port) {
 		return nil, nil
 	}
 	return setting.url, setting.err

@@ -75,6 +75,9 @@ func holdPipes(t *testing.T, n int) (release func()) {
 		}
 		held = append(held, p)
 	}
+	if n == maxPipes && pipes.get() != nil {
+		t.Errorf("more than %d pipes", n)
+	}
 	return func() {
 		for _, p := range held {
 			pipes.put(p)
@@ -104,6 +107,46 @@ func TestStalledDownloads(t *testing.T) {
 	c := g.connect("a.example", portOf(server))
 	if _, err := io.CopyN(io.Discard, struct{ io.Reader }{c}, 30<<20); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is left in a pipe when its connection breaks never reaches another one.
+func TestPipeLeftovers(t *testing.T) {
+	defer holdPipes(t, maxPipes-1)()
+	server := serve(t, func(c *net.TCPConn) {
+		mark := make([]byte, 1)
+		io.ReadFull(c, mark)
+		for block := bytes.Repeat(mark, 64<<10); ; {
+			if _, err := c.Write(block); err != nil {
+				c.Close()
+				return
+			}
+		}
+	})
+	g := newTestGate(t, "a.example")
+	for mark := byte(1); mark < 9; mark++ {
+		c := g.connect("a.example", portOf(server))
+		c.Write([]byte{mark})
+		got := make([]byte, 8<<20)
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.IndexFunc(got, func(r rune) bool { return r != rune(mark) }); i >= 0 {
+			t.Fatalf("connection %d got a byte of connection %d", mark, got[i])
+		}
+		for free := 1; free > 0; { // until the pipe is full and waits
+			time.Sleep(10 * time.Millisecond)
+			pipes.mu.Lock()
+			free = len(pipes.free)
+			pipes.mu.Unlock()
+		}
+		reset(c)
+		for held := true; held; {
+			time.Sleep(10 * time.Millisecond)
+			pipes.mu.Lock()
+			held = pipes.made == maxPipes && len(pipes.free) == 0
+			pipes.mu.Unlock()
+		}
 	}
 }
 
