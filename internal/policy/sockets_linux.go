@@ -140,6 +140,55 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 	}
 }
 
+// sockets gives masks for sockets that the host has bound since the last time.
+// With a network namespace of its own the sandbox's are not in the list.
+func (w *watch) sockets() (steps []sandbox.Step, err error) {
+	w.begin()
+	now := make(map[string]bool, len(w.bound))
+	for _, s := range listening() {
+		now[s.inode] = true
+		if w.bound[s.inode] {
+			continue
+		}
+		for _, path := range s.resolve() {
+			if !w.policy.Network.Host || boundOutside(s.inode) {
+				steps = append(steps, w.around(path)...)
+			}
+		}
+	}
+	w.bound = now
+	return steps, nil
+}
+
+// around gives masks for a socket that was bound at path and, outside of the
+// project, for all others in its folder: it may have been linked to another
+// name, as ssh does. The payload's own lie in private folders.
+func (w *watch) around(path string) (steps []sandbox.Step) {
+	dir, err := realDir(filepath.Dir(path))
+	if err != nil {
+		return nil // gone, or closed to the caller and so to the payload
+	}
+	names := []string{filepath.Base(path)}
+	if !below(dir, w.policy.Project) {
+		entries, _ := os.ReadDir(dir) // what cannot be read still has the name it was bound by
+		for _, e := range entries {
+			if e.Type() == fs.ModeSocket && e.Name() != names[0] {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	for _, name := range names {
+		var st unix.Stat_t
+		path := filepath.Join(dir, name)
+		if !w.policy.visible(path) || unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK ||
+			sandbox.IsPlaceholder(st.Mode) || w.holds(path, st) {
+			continue
+		}
+		steps = append(steps, w.mask(Entry{Path: path, Rule: hostSocket}))
+	}
+	return steps
+}
+
 // alive says whether somebody listens on a socket of the project that is not
 // in our own list: a container's, or another network namespace's. One that
 // nobody listens on was left behind, and a program may want to make it anew.

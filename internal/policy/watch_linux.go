@@ -20,7 +20,7 @@ import (
 func (p *Policy) Watch(log, warn func(format string, a ...any)) *sandbox.Watch {
 	w := &watch{policy: p}
 	p.watch = w
-	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Appeared: w.appeared, Log: log, Warn: warn}
+	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Sockets: w.sockets, Appeared: w.appeared, Log: log, Warn: warn}
 }
 
 // begin gathers what the watcher needs, when it looks for the first time: most
@@ -59,6 +59,7 @@ type watch struct {
 	project *match.Set             // the patterns that hold in the project alone
 	masked  map[string]match.Inode // hidden, and which file it was then
 	inodes  map[match.Inode]bool   // the hidden files
+	bound   map[string]bool        // sockets of the host that were looked at, by their number in /proc/net/unix
 	mu      sync.Mutex
 	removed []string
 	made    []string // what the payload (or the host) made and the user's tools would run

@@ -26,6 +26,9 @@ type Watch struct {
 	Scan func(onDir func(dir string)) ([]Step, error)
 	// Rescan does so for one path that has just appeared.
 	Rescan func(path string, onDir func(dir string)) ([]Step, error)
+	// Sockets gives the steps for Unix sockets that the host has bound since it
+	// was last asked, wherever they lie: there is no event for these.
+	Sockets func() ([]Step, error)
 	// Appeared, when set, is told of every new name.
 	Appeared func(path string, dir bool)
 	// Log is told of what was done; Warn of what the user must know.
@@ -57,6 +60,9 @@ const noteworthy = 3 * time.Millisecond
 // rescanPause is how often everything is looked through where the kernel's
 // limit on watches (fs.inotify.max_user_watches) leaves folders unwatched.
 const rescanPause = 2 * time.Second
+
+// socketPause is how often Sockets is asked, which takes some 50 µs.
+const socketPause = 200 * time.Millisecond
 
 // start begins to watch a sandbox.
 func (w *Watch) start(r *running) error {
@@ -125,22 +131,26 @@ func (w *Watch) loop() error {
 		return err
 	}
 	buf := make([]byte, 64<<10)
+	scanned, asked := time.Now(), time.Now()
 	for {
-		pause := -time.Millisecond // no end
-		if w.isFull() {
-			pause = rescanPause
-		}
-		ok, err := w.wait(pause)
+		ok, err := w.wait(max(0, time.Until(asked.Add(socketPause))))
 		if err != nil || !ok {
 			return err
 		}
+		if time.Since(asked) >= socketPause {
+			asked = time.Now()
+			if err := w.sockets(); err != nil {
+				return err
+			}
+		}
+		full := w.isFull() && time.Since(scanned) >= rescanPause
 		n, err := 0, error(unix.EAGAIN)
 		if w.fd >= 0 {
 			n, err = unix.Read(w.fd, buf)
 		}
 		if err == unix.EAGAIN || err == unix.EINTR {
 			n = 0
-			if !w.isFull() {
+			if !full {
 				continue
 			}
 		} else if err != nil {
@@ -150,20 +160,29 @@ func (w *Watch) loop() error {
 		if err != nil {
 			return err
 		}
-		if lost || w.isFull() {
+		if lost || full {
 			if err := scan(); err != nil {
 				return err
 			}
+			scanned = time.Now()
 		}
 	}
 }
 
-// wait blocks until there are events, or for the given time (negative: without
-// end); false means stop.
+// sockets masks what the host has bound.
+func (w *Watch) sockets() error {
+	steps, err := w.Sockets()
+	if err != nil {
+		return err
+	}
+	return w.apply(steps)
+}
+
+// wait blocks until there are events, or for the given time; false means stop.
 func (w *Watch) wait(limit time.Duration) (bool, error) {
 	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(w.stopped[0]), Events: unix.POLLIN}}
 	for {
-		_, err := unix.Poll(fds, int(limit.Milliseconds()))
+		_, err := unix.Poll(fds, int((limit + time.Millisecond - 1).Milliseconds()))
 		if err == unix.EINTR {
 			continue
 		}
