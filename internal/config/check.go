@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/mask"
 	"github.com/AxeForging/aigate/internal/match"
 )
 
@@ -180,8 +181,22 @@ func checkRegex(expr string) *problem {
 		}
 		return wrong("", "bad regex: %s", err)
 	}
+	if mask.Size(re) > mask.MaxSize {
+		return wrong(fmt.Sprintf("the limit is %d characters, repeated ones counted", mask.MaxSize), "the regex is too large")
+	}
 	if expr == "" || shortest(re) == 0 {
 		return wrong("make it match at least one character: + instead of *", "the regex %s matches the empty string, so it would mask everywhere", expr)
+	}
+	return nil
+}
+
+// checkSizes bounds all patterns of a file together.
+func (d *decoder) checkSizes(p MaskPattern) *problem {
+	if re, err := syntax.Parse(p.Regex, syntax.Perl); err == nil {
+		d.patterns += mask.Size(re)
+	}
+	if d.patterns > mask.MaxSize {
+		return wrong(fmt.Sprintf("the limit is %d characters, repeated ones counted", mask.MaxSize), "the patterns up to this one are too large together")
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ type decoder struct {
 	file string
 	src  string
 	errs Errors
+
+	patterns int // how large those of mask_stdout are together
 }
 
 // maxErrors is where more of them stop helping.
@@ -322,7 +324,7 @@ func (d *decoder) maskPattern(item node, m *Mask) {
 		d.failAt(item, "a mask pattern needs a regex", "add `regex: \"...\"`")
 		return
 	}
-	if d.check(*regex, checkRegex(p.Regex)) && (prefix == nil || d.check(*prefix, checkPrefix(p))) {
+	if d.check(*regex, checkRegex(p.Regex)) && (prefix == nil || d.check(*prefix, checkPrefix(p))) && d.check(*regex, d.checkSizes(p)) {
 		m.Patterns = append(m.Patterns, p)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type automaton struct {
 	m      *Mask
 	states map[string]*state
+	memory int // of them, roughly
 	gen    int // states of an older one are made anew
 	groups []*startStates
 	tick   int // of the last byte, see state.tick
@@ -47,8 +48,8 @@ type state struct {
 // dead is where no attempt goes on.
 var dead = &state{}
 
-// maxStates bounds the memory; what is forgotten is made again.
-const maxStates = 1000
+// maxMemory is of the states, in bytes; what is forgotten is made again.
+const maxMemory = 2 << 20
 
 func newAutomaton(m *Mask) *automaton {
 	a := &automaton{m: m, seen: newSparseSet(len(m.prog.insts))}
@@ -136,8 +137,8 @@ func (a *automaton) intern(before uint8, e effects) *state {
 	if s := a.states[string(key)]; s != nil {
 		return s
 	}
-	if len(a.states) >= maxStates {
-		a.states = map[string]*state{}
+	if a.memory += 200 + 2*len(key) + 8*a.m.nclass; a.memory > maxMemory {
+		a.states, a.memory = map[string]*state{}, 0
 		a.gen++
 	}
 	s := &state{list: slices.Clone(a.list), before: before, gen: a.gen, match: e.match, block: e.block, private: e.private}
@@ -228,15 +229,6 @@ func (a *automaton) satisfy(s *state, holds syntax.EmptyOp) (list []uint32, ende
 		}
 	}
 	return slices.Clone(a.list), e.match
-}
-
-// endsBefore says that what an attempt in state s has taken is secret when byte c comes next; '\n' stands for the end.
-func (a *automaton) endsBefore(s *state, c byte) bool {
-	if !a.m.asserts || s == dead {
-		return false
-	}
-	_, ended := a.satisfy(s, conditions(s.before, c))
-	return ended
 }
 
 func isWord(c byte) bool {

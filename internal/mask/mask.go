@@ -179,6 +179,9 @@ func (m *Mask) addPattern(p Pattern) error {
 	if len(m.groups) > maxShows {
 		show = 0
 	}
+	if Size(re) > MaxSize {
+		return fmt.Errorf("the pattern %.40s… is too large", p.Regex)
+	}
 	start := m.prog.regex(re.Simplify(), m.prog.emit(inst{op: opMatch}))
 	m.begin(show, false, start)
 	return nil
@@ -194,6 +197,27 @@ func (p Pattern) parse() (*syntax.Regexp, error) {
 		return nil, fmt.Errorf("the pattern %s: %w", p.Regex, err)
 	}
 	return re, nil
+}
+
+// MaxSize is how large the patterns of a configuration may be together, by Size: they come from a stranger's repository.
+const MaxSize = 5000
+
+// Size is how many characters a pattern names, each as often as it is repeated.
+func Size(re *syntax.Regexp) int {
+	size := 0
+	switch {
+	case re.Op == syntax.OpCharClass:
+		size = 1 + len(re.Rune)/8
+	case len(re.Sub) == 0:
+		size = max(1, len(re.Rune))
+	}
+	for _, sub := range re.Sub {
+		size += Size(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(1, re.Min, re.Max)
+	}
+	return min(size, MaxSize+1)
 }
 
 // shortest is the number of characters of the shortest match, so no more than its bytes.
