@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -229,10 +231,11 @@ func readlink(path string) string {
 func (n *netStory) commands() map[string]func(*testscript.TestScript, bool, []string) {
 	cmds := n.work.commands()
 	maps.Copy(cmds, map[string]func(*testscript.TestScript, bool, []string){
-		"heard":  n.heard,
-		"forget": n.forget,
-		"told":   n.told,
-		"only":   func(*testscript.TestScript, bool, []string) {}, // see modes
+		"heard":   n.heard,
+		"forget":  n.forget,
+		"told":    n.told,
+		"listens": n.listens,
+		"only":    func(*testscript.TestScript, bool, []string) {}, // see modes
 	})
 	return cmds
 }
@@ -261,11 +264,13 @@ func (n *netStory) heard(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		limit = 100 * time.Millisecond // what is under way arrives
 	}
-	var text []byte
+	if neg {
+		n.settle(ts)
+	}
+	var text string
 	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
-		text, err = os.ReadFile(filepath.Join(n.world, "log"))
-		ts.Check(err)
-		if found := want.Find(text); found != nil {
+		text = n.log(ts)
+		if found := want.FindString(text); found != "" {
 			if neg {
 				ts.Fatalf("LEFT: the internet heard %q\n%s", found, text)
 			}
@@ -280,9 +285,64 @@ func (n *netStory) heard(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// marker is where settle sends its packets; they are no part of what was heard.
+const marker = "203.0.113.254"
+
+var markers = regexp.MustCompile(`(?m)^wire udp ` + regexp.QuoteMeta(marker) + `:\d+\n`)
+
+func (n *netStory) log(ts *testscript.TestScript) string {
+	text, err := os.ReadFile(filepath.Join(n.world, "log"))
+	ts.Check(err)
+	return string(markers.ReplaceAll(text, nil))
+}
+
+// settle waits until all packets that left so far are in the log: packets are told of in their order, and the last one
+// is the marker.
+func (n *netStory) settle(ts *testscript.TestScript) {
+	c, err := net.Dial("udp", net.JoinHostPort(marker, strconv.Itoa(20000+rand.IntN(40000))))
+	ts.Check(err)
+	defer c.Close()
+	_, err = c.Write([]byte("marker"))
+	ts.Check(err)
+	line := "wire udp " + c.RemoteAddr().String() + "\n"
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(filepath.Join(n.world, "log"))
+		ts.Check(err)
+		if strings.Contains(string(text), line) {
+			return
+		}
+	}
+	ts.Fatalf("the internet does not hear")
+}
+
 // forget empties what the internet heard.
 func (n *netStory) forget(ts *testscript.TestScript, neg bool, args []string) {
+	n.settle(ts)
 	ts.Check(os.Truncate(filepath.Join(n.world, "log"), 0))
+}
+
+// listens PORT|PATH|@NAME... waits until somebody on this machine takes connections there.
+func (n *netStory) listens(ts *testscript.TestScript, neg bool, args []string) {
+	for _, what := range args {
+		listening := regexp.MustCompile(`(?m)^\w+: \w+ \w+ 00010000 0001 01 +\d+ ` + regexp.QuoteMeta(what) + `$`)
+		if port, err := strconv.Atoi(what); err == nil {
+			listening = regexp.MustCompile(fmt.Sprintf(`(?m)^ *\d+: \w+:%04X \w+:0000 0A `, port))
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			var all []byte
+			for _, table := range []string{"tcp", "tcp6", "unix"} {
+				text, err := os.ReadFile("/proc/net/" + table)
+				ts.Check(err)
+				all = append(all, text...)
+			}
+			if listening.Match(all) {
+				break
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("nobody listens on %s:\n%s", what, all)
+			}
+		}
+	}
 }
 
 // told REGEXP: the audit log has a line like that.
