@@ -109,9 +109,11 @@ func carried(a netip.Addr) []netip.Addr {
 
 func zero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
 
-// ownAddrs knows this machine's addresses: what listens on one of them is
-// often not meant for others, however public the address. They are read when
-// first asked for and then every few seconds, as interfaces come and go.
+// ownAddrs knows the addresses that this machine has towards others: what
+// listens on one of them is often not meant for them, however public the address
+// (IPv6 without NAT). They are read when first asked for and then every few
+// seconds, as interfaces come and go. What lo has besides loopback is put there
+// for services that are meant to be found.
 type ownAddrs struct {
 	mu    sync.Mutex
 	read  time.Time
@@ -122,19 +124,36 @@ func (o *ownAddrs) has(a netip.Addr) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.read.IsZero() || time.Since(o.read) > 5*time.Second {
-		all, err := net.InterfaceAddrs()
+		addrs, err := facing()
 		if err != nil {
 			return false, err
 		}
-		o.addrs = o.addrs[:0]
-		for _, n := range all {
+		o.addrs, o.read = addrs, time.Now()
+	}
+	return slices.Contains(o.addrs, a.Unmap()), nil
+}
+
+// facing gives the addresses of all interfaces but lo.
+func facing() (out []netip.Addr, err error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range all {
+		if i.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, err := i.Addrs()
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range addrs {
 			if n, ok := n.(*net.IPNet); ok {
 				if own, ok := netip.AddrFromSlice(n.IP); ok {
-					o.addrs = append(o.addrs, own.Unmap())
+					out = append(out, own.Unmap())
 				}
 			}
 		}
-		o.read = time.Now()
 	}
-	return slices.Contains(o.addrs, a.Unmap()), nil
+	return out, nil
 }

@@ -270,6 +270,47 @@ func TestHandleFlights(t *testing.T) {
 	}
 }
 
+// TestHeldInAll: what is held of all connections together has an end, and is given back.
+func TestHeldInAll(t *testing.T) {
+	server := serve(t, echo)
+	g := newTestGate(t, "api.example")
+	hello := helloFor(t, "api.example")
+	begun := g.connect("api.example", portOf(server))
+	begun.Write(hello[:50])
+	for range 1000 {
+		if heldInAll.Load() > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	heldInAll.Add(mostHeld)
+	defer heldInAll.Add(-mostHeld)
+	more := g.connect("api.example", portOf(server))
+	more.Write(hello[:50])
+	expectReset(t, more)
+	if e := g.event(); !strings.Contains(e.Reason, "too many connections have begun") {
+		t.Errorf("event %+v", e)
+	}
+	// Whoever says all at once needs nothing held, and what was begun may end.
+	begun.Write(hello[50:])
+	whole := g.connect("api.example", portOf(server))
+	whole.Write(hello)
+	for _, c := range []*net.TCPConn{begun, whole} {
+		b := make([]byte, len(hello))
+		if _, err := io.ReadFull(c, b); err != nil || !bytes.Equal(b, hello) {
+			t.Errorf("an answer that differs, or none: %v", err)
+		}
+		c.Close()
+	}
+	for range 5000 {
+		if heldInAll.Load() == mostHeld {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("%d bytes are still counted", heldInAll.Load()-mostHeld)
+}
+
 func TestServerSpeaksFirst(t *testing.T) {
 	server := serve(t, func(c *net.TCPConn) {
 		io.WriteString(c, "220 ready\r\n")

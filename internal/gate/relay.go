@@ -13,6 +13,12 @@ import (
 // held. Before its first byte a client has all the time it wants.
 var flightPatience = 30 * time.Second // shorter in tests
 
+// heldInAll is how many bytes are held for judgement, of all connections. Beyond
+// mostHeld none can hold more: what runs inside has no claim to our memory.
+var heldInAll atomic.Int64
+
+const mostHeld = 16 << 20
+
 // A relay is the two ends of a connection and what goes between them.
 //
 // An end of stream is passed on as one, in each direction by itself. A reset,
@@ -108,6 +114,8 @@ func (r *relay) carryUp() (*refusal, error) {
 // carryJudged carries what is judged, until nothing is any more.
 func (r *relay) carryJudged() (*refusal, error) {
 	in, hurry := r.inspect, false
+	held := 0
+	defer func() { heldInAll.Add(int64(-held)) }()
 	for in.stage != opened {
 		if in.stage == inBody && in.left > spliceAfter && len(in.held) == 0 {
 			n, err := r.up.carry(in.left)
@@ -134,6 +142,12 @@ func (r *relay) carryJudged() (*refusal, error) {
 		if refused, err := r.pass(b); refused != nil || err != nil {
 			return refused, err
 		}
+		now := cap(in.held)
+		if all := heldInAll.Add(int64(now - held)); all > mostHeld && now > held && in.stage != opened {
+			held = now
+			return &refusal{kind: "connect", reason: "too many connections have begun to say something and not gone on"}, nil
+		}
+		held = now
 		if begun := len(in.held) > 0 && in.stage != opened; begun != hurry {
 			hurry = begun
 			r.hurry(begun)

@@ -242,7 +242,7 @@ func mostConnections() int {
 		return 64
 	}
 	const ours = 160 // listeners, pipes, lookups, the watcher, the audit
-	return int(min((max(l.Cur, ours+64)-ours)*2/5, 8192))
+	return int(min((max(l.Cur, ours+64)-ours)*2/5, 4096))
 }
 
 // accept hands connections to the gate until the listener is closed.
