@@ -30,7 +30,7 @@ func (f *runFlags) network(opt *sandbox.Options, onTerminal bool, plan *sandbox.
 				return nil, err
 			}
 		}
-		opt.Gate.Resolver.Search = pol.Search
+		opt.Gate.Resolver.Search, opt.Gate.Resolver.Loopback4 = pol.Search, pol.Loopback4
 		if opt.Gate.Resolver.Hostname, err = os.Hostname(); err != nil {
 			return nil, err
 		}

@@ -39,7 +39,9 @@ type Resolver struct {
 	IPv6     bool     // the sandbox has it
 	Search   []string // the search list of the sandbox's resolv.conf
 	Hostname string   // the machine's
-	Event    func(Event)
+
+	Loopback4 bool // "localhost" has no IPv6 address, as outside: a server that listens on one family alone is found at once
+	Event     func(Event)
 
 	// Proxied says that the name is left to the caller's proxy to find. The host may know no outside names at all then.
 	Proxied func(name string) bool

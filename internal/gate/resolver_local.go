@@ -32,7 +32,7 @@ func (r *Resolver) isOwnName(name string) bool {
 
 func (r *Resolver) loopback() outcome {
 	o := outcome{addrs: []netip.Addr{localhost4}, ttl: ttl}
-	if r.IPv6 {
+	if r.IPv6 && !r.Loopback4 {
 		o.addrs = append(o.addrs, localhost6)
 	}
 	return o

@@ -26,7 +26,9 @@ func (p *Policy) gateway() (err error) {
 	if len(p.Texts) > 0 {
 		p.Search = searchList(p.Texts[0].Text)
 	}
+	before := len(p.Texts)
 	p.text("/etc/hosts", hosts, "this machine's own names")
+	p.Loopback4 = len(p.Texts) > before && !strings.Contains(p.Texts[before].Text, "::1 ")
 	for _, e := range p.Shown { // in /run, for programs that know the place
 		if !e.Dir && strings.HasSuffix(e.Path, "resolv.conf") {
 			p.text(e.Path, resolvConf, "asks the gate")
@@ -74,10 +76,11 @@ func hosts(outside string) string {
 		four, six = four || f[0] == "127.0.0.1", six || f[0] == "::1"
 		b.WriteString(strings.Join(f, " ") + "\n")
 	}
+	bare := !four && !six
 	if !four {
 		b.WriteString("127.0.0.1 localhost\n")
 	}
-	if !six {
+	if bare { // where localhost has one address outside, it has no other inside
 		b.WriteString("::1 localhost ip6-localhost ip6-loopback\n")
 	}
 	return b.String()

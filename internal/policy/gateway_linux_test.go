@@ -32,7 +32,7 @@ func TestHosts(t *testing.T) {
 	const four, six = "127.0.0.1 localhost\n", "::1 localhost ip6-localhost ip6-loopback\n"
 	for _, tt := range []struct{ outside, inside string }{
 		{"", four + six},
-		{"127.0.0.1\tlocalhost # us\n127.0.1.1 box.lan box\n10.0.0.7 db.internal\n", four + "127.0.1.1 box.lan box\n" + six},
+		{"127.0.0.1\tlocalhost # us\n127.0.1.1 box.lan box\n10.0.0.7 db.internal\n", four + "127.0.1.1 box.lan box\n"},
 		{"::1 ip6-localhost\n93.184.216.34 example.com\nfe80::1%lo0 x\n", "::1 ip6-localhost\n" + four},
 		{"# 127.0.0.1 commented\n127.0.0.1\n1270.0.0.1 y\n", four + six},
 	} {

@@ -67,9 +67,10 @@ type Policy struct {
 	Struck    []string    `json:"struck"`    // removed at once when they appear
 	Blocked   []Entry     `json:"blocked"`   // programs; Rule is the denied name
 	Network   Network     `json:"network"`
-	Front     *gate.Front `json:"front,omitempty"`  // how Network is done, nil where there is nothing to reach
-	Texts     []Text      `json:"texts,omitempty"`  // files that read differently inside
-	Search    []string    `json:"search,omitempty"` // what names are completed with, where Front is
+	Front     *gate.Front `json:"front,omitempty"`     // how Network is done, nil where there is nothing to reach
+	Texts     []Text      `json:"texts,omitempty"`     // files that read differently inside
+	Search    []string    `json:"search,omitempty"`    // what names are completed with, where Front is
+	Loopback4 bool        `json:"loopback4,omitempty"` // "localhost" has no IPv6 address on this machine
 	Env       []string    `json:"-"`
 	Removed   []string    `json:"removed_env"` // names taken out of the environment
 	Warnings  []string    `json:"warnings"`
