@@ -219,6 +219,9 @@ func (s *story) appears(ts *testscript.TestScript, neg bool, args []string) {
 	for _, f := range args {
 		for {
 			if info, err := os.Stat(ts.MkAbs(f)); err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
+				if info.Mode()&os.ModeSocket != 0 {
+					time.Sleep(100 * time.Millisecond) // bound, and about to listen
+				}
 				break
 			}
 			if time.Now().After(limit) {

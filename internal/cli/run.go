@@ -187,6 +187,9 @@ func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
 	for _, path := range pol.Moved() {
 		say("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
 	}
+	for _, path := range pol.Replaced() {
+		say("replaced outside while the command ran, and open to it for a moment: look at %s before your tools follow it", path)
+	}
 	for _, path := range pol.Appeared() {
 		say("made during the run, look at it before your tools run it: %s", path)
 		if filepath.Base(path) != ".aigate.yaml" {

@@ -25,6 +25,9 @@ func (p *Policy) Appeared() []string { return nil }
 // Moved is described for Linux.
 func (p *Policy) Moved() []string { return nil }
 
+// Replaced is described for Linux.
+func (p *Policy) Replaced() []string { return nil }
+
 // StrikeOut is described for Linux.
 func (p *Policy) StrikeOut() ([]string, error) { return nil, nil }
 

@@ -30,7 +30,7 @@ func (w *watch) begin() {
 		return
 	}
 	p := w.policy
-	w.masked, w.inodes = map[string]match.Inode{}, map[match.Inode]bool{}
+	w.masked, w.inodes, w.replaced = map[string]match.Inode{}, map[match.Inode]bool{}, map[string]bool{}
 	for _, e := range p.Hidden {
 		w.masked[e.Path] = e.file
 		if !e.Dir {
@@ -62,7 +62,9 @@ type watch struct {
 	bound   map[string]bool        // sockets of the host that were looked at, by their number in /proc/net/unix
 	mu      sync.Mutex
 	removed []string
-	made    []string // what the payload (or the host) made and the user's tools would run
+	// protected, and replaced by a program outside: open to the payload for a moment
+	replaced map[string]bool
+	made     []string // what the payload (or the host) made and the user's tools would run
 }
 
 func (w *watch) note(e Entry) {
@@ -223,6 +225,9 @@ func (w *watch) mask(e Entry) sandbox.Step {
 func (w *watch) again(path string) (sandbox.Step, bool) {
 	for _, e := range w.policy.Protected {
 		if e.Path == path && !e.Missing {
+			w.mu.Lock()
+			w.replaced[path] = true
+			w.mu.Unlock()
 			return sandbox.Step{Kind: sandbox.Protect, Path: path, Why: e.Rule}, true
 		}
 	}
@@ -349,6 +354,22 @@ func (p *Policy) Moved() (out []string) {
 			out = append(out, e.Path)
 		}
 	}
+	return out
+}
+
+// Replaced lists protected files that a program outside replaced during the run
+// (git writes its configuration so). Until the watcher had the new one protected
+// the payload could write it.
+func (p *Policy) Replaced() (out []string) {
+	if p.watch == nil {
+		return nil
+	}
+	p.watch.mu.Lock()
+	defer p.watch.mu.Unlock()
+	for path := range p.watch.replaced {
+		out = append(out, path)
+	}
+	slices.Sort(out)
 	return out
 }
 

@@ -98,7 +98,11 @@ func (s *spare) take(view Placeholder, dir int, name string) error {
 		return unix.ENOENT
 	}
 	for ; at.full < at.count; at.full++ {
-		err := unix.Renameat2(s.fd, at.letter+itoa(at.full), dir, name, unix.RENAME_NOREPLACE)
+		place := at.letter + itoa(at.full)
+		if !s.fit(view, place) {
+			continue
+		}
+		err := unix.Renameat2(s.fd, place, dir, name, unix.RENAME_NOREPLACE)
 		if err == nil {
 			at.full++
 		}
@@ -107,6 +111,24 @@ func (s *spare) take(view Placeholder, dir int, name string) error {
 		}
 	}
 	return unix.ENOENT
+}
+
+// fit says that a placeholder is what it was laid out as, and throws away one
+// that is not: somebody changed the modes of a whole home, or restored it.
+func (s *spare) fit(view Placeholder, place string) bool {
+	var st unix.Stat_t
+	if unix.Fstatat(s.fd, place, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return false
+	}
+	if st.Mode == viewMode(view) {
+		return true
+	}
+	how := 0
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		how = unix.AT_REMOVEDIR
+	}
+	unix.Unlinkat(s.fd, place, how) // or it stays, and is passed over each time
+	return false
 }
 
 // put moves a placeholder back. One that something was put in stays where it is.

@@ -107,6 +107,31 @@ func TestSpareThatIsInUseByOthersStays(t *testing.T) {
 	}
 }
 
+// TestSpareOfAnotherMode: one that a chmod -R has been over is not used, and gone after.
+func TestSpareOfAnotherMode(t *testing.T) {
+	root := t.TempDir()
+	spares, dir := filepath.Join(root, "spare"), filepath.Join(root, "project")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := LaySpares(spares); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names(t, spares) {
+		if err := os.Chmod(filepath.Join(spares, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := hold(everyView(dir), spares)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.release()
+	if left := names(t, dir); len(left) > 0 {
+		t.Errorf("%q stays behind", left)
+	}
+}
+
 func TestNoSpares(t *testing.T) {
 	dir := t.TempDir()
 	before := names(t, dir)
