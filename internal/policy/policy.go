@@ -37,7 +37,7 @@ type Entry struct {
 	Dir  bool   `json:"dir,omitempty"`
 	Rule string `json:"rule"`
 
-	file match.Inode // Hidden: what was there when the policy was resolved
+	file match.Inode // what was there when the policy was resolved
 }
 
 // Protected is a path inside a writable folder that stays as it is.

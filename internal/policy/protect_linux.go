@@ -336,7 +336,7 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	}
 	place := filepath.Join(dir, filepath.Base(path))
 	if p.writableRoot(place) != "" || p.isWritableFile(place) {
-		p.Protected = append(p.Protected, Protected{Entry: Entry{Path: place, Dir: isDir(st), Rule: rule}})
+		p.Protected = append(p.Protected, Protected{Entry: Entry{Path: place, Dir: isDir(st), Rule: rule, file: inode(st)}})
 	}
 	if !isLink(st.Mode) {
 		return nil
@@ -351,7 +351,7 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	if err != nil || p.writableRoot(real) == "" || p.isProtected(real) {
 		return nil
 	}
-	p.Protected = append(p.Protected, Protected{Entry: Entry{Path: real, Dir: isDir(st), Rule: rule}})
+	p.Protected = append(p.Protected, Protected{Entry: Entry{Path: real, Dir: isDir(st), Rule: rule, file: inode(st)}})
 	return nil
 }
 

@@ -108,6 +108,7 @@ func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	steps = append(steps, w.anew()...)
 	for _, path := range met.sockets {
 		var st unix.Stat_t
 		if unix.Lstat(path, &st) != nil {
@@ -219,6 +220,25 @@ func (w *watch) mask(e Entry) sandbox.Step {
 	}
 	return sandbox.Step{Kind: kind, Path: e.Path, Why: e.Rule}
 }
+
+// anew protects what was replaced while nobody watched: at the very start, or
+// because there was too much to keep up with.
+func (w *watch) anew() (steps []sandbox.Step) {
+	protected := w.policy.Protected
+	for i, e := range protected {
+		var st unix.Stat_t
+		if e.Missing || e.file == (match.Inode{}) || unix.Lstat(e.Path, &st) != nil || inode(st) == e.file {
+			continue
+		}
+		protected[i].file = inode(st)
+		if s, ok := w.again(e.Path); ok {
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}
+
+func inode(st unix.Stat_t) match.Inode { return match.Inode{Dev: uint64(st.Dev), Ino: st.Ino} }
 
 // again protects what the host has just replaced: a `git config` outside makes
 // a new .git/config and takes the old one's protection away.
