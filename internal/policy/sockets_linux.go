@@ -143,7 +143,6 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 // sockets gives masks for sockets that the host has bound since the last time.
 // With a network namespace of its own the sandbox's are not in the list.
 func (w *watch) sockets() (steps []sandbox.Step, err error) {
-	w.begin()
 	now := make(map[string]bool, len(w.bound))
 	for _, s := range listening() {
 		now[s.inode] = true

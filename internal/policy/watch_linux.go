@@ -20,7 +20,7 @@ import (
 func (p *Policy) Watch(log, warn func(format string, a ...any)) *sandbox.Watch {
 	w := &watch{policy: p}
 	p.watch = w
-	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Sockets: w.sockets, Appeared: w.appeared, Log: log, Warn: warn}
+	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Poll: w.poll, Appeared: w.appeared, Log: log, Warn: warn}
 }
 
 // begin gathers what the watcher needs, when it looks for the first time: most
@@ -30,7 +30,8 @@ func (w *watch) begin() {
 		return
 	}
 	p := w.policy
-	w.masked, w.inodes, w.replaced = map[string]match.Inode{}, map[match.Inode]bool{}, map[string]bool{}
+	w.masked, w.inodes = map[string]match.Inode{}, map[match.Inode]bool{}
+	w.replaced, w.closed = map[string]bool{}, map[string]bool{}
 	for _, e := range p.Hidden {
 		w.masked[e.Path] = e.file
 		if !e.Dir {
@@ -59,6 +60,7 @@ type watch struct {
 	project *match.Set             // the patterns that hold in the project alone
 	masked  map[string]match.Inode // hidden, and which file it was then
 	inodes  map[match.Inode]bool   // the hidden files
+	closed  map[string]bool        // folders that came and cannot be read
 	bound   map[string]bool        // sockets of the host that were looked at, by their number in /proc/net/unix
 	mu      sync.Mutex
 	removed []string
@@ -205,7 +207,12 @@ func (w *watch) steps(found match.Result, again bool) (out []sandbox.Step, err e
 		out = append(out, w.mask(Entry{Path: real, Dir: isDir(st), Rule: f.Pattern}))
 	}
 	for _, d := range found.Unreadable {
-		if _, known := w.masked[d]; !known {
+		if _, known := w.masked[d]; known {
+			continue
+		}
+		if again || w.closed[d] { // it came during the run, most likely by a command that tests such folders
+			w.closed[d] = true
+		} else {
 			out = append(out, w.mask(Entry{Path: d, Dir: true, Rule: "unreadable, but yours to change"}))
 		}
 	}
@@ -219,6 +226,30 @@ func (w *watch) mask(e Entry) sandbox.Step {
 		kind = sandbox.Hide
 	}
 	return sandbox.Step{Kind: kind, Path: e.Path, Why: e.Rule}
+}
+
+// poll looks for what no event tells of: sockets that the host has bound, and
+// folders that can be read again.
+func (w *watch) poll(onDir func(string)) ([]sandbox.Step, error) {
+	w.begin()
+	steps, err := w.sockets()
+	if err != nil {
+		return nil, err
+	}
+	for dir := range w.closed {
+		switch err := unix.Access(dir, unix.R_OK|unix.X_OK); err {
+		case unix.EACCES:
+			continue
+		case nil:
+			more, err := w.rescan(dir, onDir)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, more...)
+		}
+		delete(w.closed, dir)
+	}
+	return steps, nil
 }
 
 // anew protects what was replaced while nobody watched: at the very start, or

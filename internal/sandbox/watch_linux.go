@@ -26,9 +26,8 @@ type Watch struct {
 	Scan func(onDir func(dir string)) ([]Step, error)
 	// Rescan does so for one path that has just appeared.
 	Rescan func(path string, onDir func(dir string)) ([]Step, error)
-	// Sockets gives the steps for Unix sockets that the host has bound since it
-	// was last asked, wherever they lie: there is no event for these.
-	Sockets func() ([]Step, error)
+	// Poll gives the steps for what there is no event for, since it was last asked.
+	Poll func(onDir func(dir string)) ([]Step, error)
 	// Appeared, when set, is told of every new name.
 	Appeared func(path string, dir bool)
 	// Log is told of what was done; Warn of what the user must know.
@@ -61,8 +60,8 @@ const noteworthy = 3 * time.Millisecond
 // limit on watches (fs.inotify.max_user_watches) leaves folders unwatched.
 const rescanPause = 2 * time.Second
 
-// socketPause is how often Sockets is asked, which takes some 50 µs.
-const socketPause = 200 * time.Millisecond
+// pollPause is how often Poll is asked, which takes some 50 µs.
+const pollPause = 200 * time.Millisecond
 
 // start begins to watch a sandbox.
 func (w *Watch) start(r *running) error {
@@ -133,13 +132,13 @@ func (w *Watch) loop() error {
 	buf := make([]byte, 64<<10)
 	scanned, asked := time.Now(), time.Now()
 	for {
-		ok, err := w.wait(max(0, time.Until(asked.Add(socketPause))))
+		ok, err := w.wait(max(0, time.Until(asked.Add(pollPause))))
 		if err != nil || !ok {
 			return err
 		}
-		if time.Since(asked) >= socketPause {
+		if time.Since(asked) >= pollPause {
 			asked = time.Now()
-			if err := w.sockets(); err != nil {
+			if err := w.poll(); err != nil {
 				return err
 			}
 		}
@@ -169,9 +168,9 @@ func (w *Watch) loop() error {
 	}
 }
 
-// sockets masks what the host has bound.
-func (w *Watch) sockets() error {
-	steps, err := w.Sockets()
+func (w *Watch) poll() error {
+	steps, err := w.Poll(w.add)
+	clear(w.added)
 	if err != nil {
 		return err
 	}
