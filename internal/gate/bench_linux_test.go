@@ -122,7 +122,7 @@ func TestMemory(t *testing.T) {
 	var kib int
 	fmt.Sscanf(g.status(t, "VmRSS"), "%d", &kib)
 	t.Logf("%.1f MiB resident with 1,000 open connections", float64(kib)/1024)
-	if kib > 25<<10 {
+	if kib > 25<<10 && !racing { // the race detector's own books are many times that
 		t.Errorf("%d KiB resident with 1,000 open connections", kib)
 	}
 }

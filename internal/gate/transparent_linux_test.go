@@ -145,6 +145,8 @@ func TestCrowd(t *testing.T) {
 		tell(c, to)
 	}}
 	got := b.run("crowd", "", nil, "a.com")
+	mu.Lock()
+	defer mu.Unlock()
 	if got != "40 served\n" || most > 3 {
 		t.Errorf("%d at once, %s", most, got)
 	}

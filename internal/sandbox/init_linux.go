@@ -294,6 +294,9 @@ func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
 //go:nosplit
 //go:norace
 func keepHeap(sp, advice uintptr) {
+	if racing {
+		return
+	}
 	const arena, page = 64 << 20, 64 << 10 // the largest page of any kernel
 	base, at := sp&^(arena-1), sp&^(page-1)
 	from, to := at-page, at+2*page
