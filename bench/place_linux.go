@@ -35,7 +35,9 @@ func newPlace(dir string, f flags) (*place, error) {
 			return nil, err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "empty"), nil, 0o444); err != nil {
+	empty := filepath.Join(dir, "empty")
+	os.Remove(empty) // of another part's, which cannot be written to
+	if err := os.WriteFile(empty, nil, 0o444); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(p.home, ".aigate")); err == nil {
