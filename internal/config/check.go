@@ -184,7 +184,7 @@ func checkRegex(expr string) *problem {
 	if mask.Size(re) > mask.MaxSize {
 		return wrong(fmt.Sprintf("the limit is %d characters, repeated ones counted", mask.MaxSize), "the regex is too large")
 	}
-	if expr == "" || shortest(re) == 0 {
+	if expr == "" || mask.Shortest(re) == 0 {
 		return wrong("make it match at least one character: + instead of *", "the regex %s matches the empty string, so it would mask everywhere", expr)
 	}
 	return nil
@@ -215,35 +215,6 @@ func checkPrefix(p MaskPattern) *problem {
 		return wrong(fmt.Sprintf("a match has at most %d bytes; show fewer", most), "show_prefix: %d would show the whole secret", p.ShowPrefix)
 	}
 	return nil
-}
-
-// shortest is the length of the shortest match in characters.
-func shortest(re *syntax.Regexp) int {
-	switch re.Op {
-	case syntax.OpLiteral:
-		return len(re.Rune)
-	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return 1
-	case syntax.OpNoMatch:
-		return 1
-	case syntax.OpCapture, syntax.OpPlus:
-		return shortest(re.Sub[0])
-	case syntax.OpRepeat:
-		return re.Min * shortest(re.Sub[0])
-	case syntax.OpConcat:
-		sum := 0
-		for _, sub := range re.Sub {
-			sum += shortest(sub)
-		}
-		return sum
-	case syntax.OpAlternate:
-		least := shortest(re.Sub[0])
-		for _, sub := range re.Sub[1:] {
-			least = min(least, shortest(sub))
-		}
-		return least
-	}
-	return 0
 }
 
 // longest is the length of the longest match in bytes, -1 when there is no end to it.

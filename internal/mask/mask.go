@@ -171,7 +171,7 @@ func (m *Mask) addPattern(p Pattern) error {
 	if err != nil {
 		return err
 	}
-	least := shortest(re)
+	least := Shortest(re)
 	if least == 0 {
 		return fmt.Errorf("the pattern %s matches the empty text", p.Regex)
 	}
@@ -220,27 +220,27 @@ func Size(re *syntax.Regexp) int {
 	return min(size, MaxSize+1)
 }
 
-// shortest is the number of characters of the shortest match, so no more than its bytes.
-func shortest(re *syntax.Regexp) int {
+// Shortest is the number of characters of the shortest match, so no more than its bytes.
+func Shortest(re *syntax.Regexp) int {
 	switch re.Op {
 	case syntax.OpLiteral:
 		return len(re.Rune)
 	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:
 		return 1
 	case syntax.OpCapture, syntax.OpPlus:
-		return shortest(re.Sub[0])
+		return Shortest(re.Sub[0])
 	case syntax.OpRepeat:
-		return re.Min * shortest(re.Sub[0])
+		return re.Min * Shortest(re.Sub[0])
 	case syntax.OpConcat:
 		sum := 0
 		for _, sub := range re.Sub {
-			sum += shortest(sub)
+			sum += Shortest(sub)
 		}
 		return sum
 	case syntax.OpAlternate:
-		least := shortest(re.Sub[0])
+		least := Shortest(re.Sub[0])
 		for _, sub := range re.Sub[1:] {
-			least = min(least, shortest(sub))
+			least = min(least, Shortest(sub))
 		}
 		return least
 	}

@@ -23,7 +23,7 @@ func reference(r Rules, in string) string {
 			if err != nil {
 				panic(err)
 			}
-			show := min(pat.ShowPrefix, shortest(re)-1)
+			show := min(pat.ShowPrefix, Shortest(re)-1)
 			for start := range t.bytes {
 				for end := range t.ends(re, start, false) {
 					t.mark(start+show, end)
