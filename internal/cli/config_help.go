@@ -42,6 +42,9 @@ an error, and nothing is run.
     max_memory       "4G", "512M"
     max_cpu_percent  1 to 100, of the whole machine
     max_pids         processes and threads
+    max_time         "30m", "2h", "1d": the run is ended then, exit status 124
+    max_file_size    of any one file that is written
+    max_open_files   of each process
 
   mask_stdout      secrets to black out in the output; with any of these also
                    the values of denied files and removed variables

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/spf13/cobra"
@@ -68,8 +69,17 @@ type status struct {
 // limits are zero where there is none.
 type limits struct {
 	MaxMemory     int64 `json:"max_memory"`
-	MaxCPUPercent int   `json:"max_cpu_percent"`
-	MaxPids       int   `json:"max_pids"`
+	MaxCPUPercent int64 `json:"max_cpu_percent"`
+	MaxPids       int64 `json:"max_pids"`
+	MaxTime       int64 `json:"max_time_seconds"`
+	MaxFileSize   int64 `json:"max_file_size"`
+	MaxOpenFiles  int64 `json:"max_open_files"`
+
+	text string
+}
+
+func limitsOf(l config.Limits) limits {
+	return limits{l.MaxMemory, l.MaxCPUPercent, l.MaxPids, int64(l.MaxTime / time.Second), l.MaxFileSize, l.MaxOpenFiles, l.String()}
 }
 
 func currentStatus() (*status, error) {
@@ -77,7 +87,7 @@ func currentStatus() (*status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &status{Group: all.Group, User: all.User, Limits: limits(all.Limits), Mask: all.Mask}
+	s := &status{Group: all.Group, User: all.User, Limits: limitsOf(all.Limits), Mask: all.Mask}
 	if s.Files.Global, err = globalConfig(); err != nil {
 		return nil, err
 	}
@@ -143,10 +153,7 @@ func (s *status) print() {
 	}
 	section("Variables that are removed (deny_env)", s.DenyEnv, "none")
 
-	fmt.Printf("\nLimits (resource_limits)\n  memory %s, CPU %s, processes %s\n",
-		limitText(s.Limits.MaxMemory, config.FormatSize(s.Limits.MaxMemory)),
-		limitText(int64(s.Limits.MaxCPUPercent), fmt.Sprintf("%d %% of the machine", s.Limits.MaxCPUPercent)),
-		limitText(int64(s.Limits.MaxPids), fmt.Sprint(s.Limits.MaxPids)))
+	fmt.Printf("\nLimits (resource_limits)\n  %s\n", orDefault(s.Limits.text, "none"))
 
 	fmt.Printf("\nMasked in the output (mask_stdout)\n")
 	if len(s.Mask.Presets)+len(s.Mask.Patterns) == 0 {
@@ -183,13 +190,6 @@ func patternOptions(p config.MaskPattern) string {
 		return ""
 	}
 	return " (" + strings.Join(words, ", ") + ")"
-}
-
-func limitText(n int64, text string) string {
-	if n == 0 {
-		return "without limit"
-	}
-	return text
 }
 
 // section prints rules by where they are from, wrapped.

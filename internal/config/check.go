@@ -131,7 +131,7 @@ func checkNet(s string) *problem {
 }
 
 // parseSize reads "4G", "512M", "1.5GiB" or a number of bytes. Units are powers of 1024.
-func parseSize(s string) (int64, *problem) {
+func parseSize(s, what string, least float64) (int64, *problem) {
 	const hint = `write a size such as "4G" or "512M", without a blank; leaving the key out is no limit`
 	unit := strings.TrimLeft(s, "0123456789.")
 	value, err := strconv.ParseFloat(strings.TrimSuffix(s, unit), 64)
@@ -151,10 +151,10 @@ func parseSize(s string) (int64, *problem) {
 	}
 	bytes := value * float64(int64(1)<<shift)
 	switch {
-	case bytes < 1<<20:
-		return 0, wrong(hint, "a memory limit of %q is too small to start anything", s)
+	case bytes < least:
+		return 0, wrong(hint, "a %s of %q is too small to start anything", what, s)
 	case bytes >= math.MaxInt64:
-		return 0, wrong(hint, "a memory limit of %q is more than there can be", s)
+		return 0, wrong(hint, "a %s of %q is more than there can be", what, s)
 	}
 	return int64(bytes), nil
 }

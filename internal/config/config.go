@@ -38,13 +38,6 @@ type Config struct {
 	Mask   Mask
 }
 
-// Limits are what the whole sandbox may use. Zero means no limit.
-type Limits struct {
-	MaxMemory     int64 // bytes
-	MaxCPUPercent int   // of the whole machine, 1 to 100
-	MaxPids       int
-}
-
 // Mask says what is redacted in the output.
 type Mask struct {
 	Presets  []string

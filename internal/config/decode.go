@@ -230,43 +230,6 @@ func (d *decoder) oneOf(n node, key string, known []string) string {
 	return ""
 }
 
-func (d *decoder) limit(key string, v node, l *Limits) {
-	switch key {
-	case "max_memory":
-		switch v.kind {
-		case text, integer, float, boolean:
-			size, wrong := parseSize(v.text)
-			d.check(v, wrong)
-			l.MaxMemory = size
-		default:
-			d.text(v, key)
-		}
-	case "max_cpu_percent":
-		l.MaxCPUPercent = d.count(v, key, 100, "it is of the whole machine: 100 is all of it, and leaving the key out is no limit")
-	case "max_pids":
-		l.MaxPids = d.count(v, key, 1<<22, "the kernel has no more process numbers than that; leaving the key out is no limit")
-	}
-}
-
-// count takes a number from 1 to most.
-func (d *decoder) count(n node, key string, most int, hint string) int {
-	if n.kind != integer {
-		digits := strings.TrimSuffix(n.text, "%")
-		if _, err := strconv.Atoi(digits); n.kind == text && err == nil {
-			d.failAt(n, fmt.Sprintf("%s must be a number, this is %s", key, n.kind), fmt.Sprintf("write %s: %s", key, digits))
-			return 0
-		}
-		d.failAt(n, fmt.Sprintf("%s must be a whole number, this is %s", key, n.kind), fmt.Sprintf("write a number from 1 to %d", most))
-		return 0
-	}
-	v, err := strconv.Atoi(n.text)
-	if err != nil || v < 1 || v > most {
-		d.failAt(n, fmt.Sprintf("%s must be from 1 to %d, this is %s", key, most, n.text), hint)
-		return 0
-	}
-	return v
-}
-
 func (d *decoder) mask(key string, v node, m *Mask) {
 	if key == "presets" {
 		m.Presets = d.list(v, key, func(item node) (string, bool) {

@@ -10,7 +10,6 @@ import (
 var (
 	topKeys = []string{"group", "user", "deny_read", "deny_exec", "allow_net", "resource_limits",
 		"deny_write", "allow_write", "deny_env", "mask_stdout", "engine", "network"}
-	limitKeys   = []string{"max_memory", "max_cpu_percent", "max_pids"}
 	maskKeys    = []string{"presets", "patterns"}
 	patternKeys = []string{"regex", "show_prefix", "case_insensitive"}
 

@@ -80,7 +80,7 @@ mask_stdout:
 
 func TestGuideExamples(t *testing.T) {
 	global := parsed(t, guideGlobal)
-	if want := (Limits{4 << 30, 80, 1000}); global.Limits != want || global.Group != "ai-agents" || global.User != "ai-runner" {
+	if want := (Limits{MaxMemory: 4 << 30, MaxCPUPercent: 80, MaxPids: 1000}); global.Limits != want || global.Group != "ai-agents" || global.User != "ai-runner" {
 		t.Errorf("global: %+v", global)
 	}
 	if n := [3]int{len(global.DenyRead), len(global.DenyExec), len(global.AllowNet)}; n != [3]int{12, 7, 3} {
@@ -88,7 +88,7 @@ func TestGuideExamples(t *testing.T) {
 	}
 	project := parsed(t, guideProject)
 	all := Merge(global, project)
-	if all.Limits != (Limits{8 << 30, 80, 1000}) {
+	if all.Limits != (Limits{MaxMemory: 8 << 30, MaxCPUPercent: 80, MaxPids: 1000}) {
 		t.Errorf("limits: %+v", all.Limits)
 	}
 	if want := strings.Fields("api.anthropic.com api.openai.com api.github.com registry.terraform.io"); !reflect.DeepEqual(all.AllowNet, want) {

@@ -106,16 +106,3 @@ func either(a, b string) string {
 	}
 	return b
 }
-
-func (l Limits) replaced(by Limits) Limits {
-	if by.MaxMemory != 0 {
-		l.MaxMemory = by.MaxMemory
-	}
-	if by.MaxCPUPercent != 0 {
-		l.MaxCPUPercent = by.MaxCPUPercent
-	}
-	if by.MaxPids != 0 {
-		l.MaxPids = by.MaxPids
-	}
-	return l
-}

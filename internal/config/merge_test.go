@@ -81,6 +81,8 @@ func TestLoosens(t *testing.T) {
 		{"writing", "", "allow_write: [~/x/]", "allow_write: makes ~/x/ writable"},
 		{"higher limits", "resource_limits: {max_memory: 4G, max_cpu_percent: 50, max_pids: 9}", "resource_limits: {max_memory: 8G, max_cpu_percent: 60, max_pids: 10}",
 			"max_memory: sets the limit to 8G|max_cpu_percent: sets the limit to 60 %|max_pids: sets the limit to 10"},
+		{"more time", "resource_limits: {max_time: 2h, max_file_size: 1G, max_open_files: 100}", "resource_limits: {max_time: 1h, max_file_size: 2G, max_open_files: 200}",
+			"max_file_size: sets the limit to 2G|max_open_files: sets the limit to 200"},
 		{"lower limits", "resource_limits: {max_memory: 4G, max_pids: 9}", "resource_limits: {max_memory: 2G, max_cpu_percent: 60, max_pids: 8}", ""},
 		{"engine", "", "engine: native\nnetwork: slirp4netns", "engine: chooses native|network: chooses slirp4netns"},
 	} {

@@ -40,17 +40,7 @@ func LoosensBeyond(global, project *Config) []string {
 			say("%s: "+l.effect, l.key, strings.TrimPrefix(e, "!"))
 		}
 	}
-	if l := project.Limits; l != kept.Limits {
-		if l.MaxMemory != kept.Limits.MaxMemory {
-			say("max_memory: sets the limit to %s", FormatSize(l.MaxMemory))
-		}
-		if l.MaxCPUPercent != kept.Limits.MaxCPUPercent {
-			say("max_cpu_percent: sets the limit to %d %%", l.MaxCPUPercent)
-		}
-		if l.MaxPids != kept.Limits.MaxPids {
-			say("max_pids: sets the limit to %d", l.MaxPids)
-		}
-	}
+	out = append(out, project.Limits.beyond(kept.Limits)...)
 	if project.Engine != "" {
 		say("engine: chooses %s", project.Engine)
 	}
@@ -98,16 +88,11 @@ func tightening(global, project *Config) *Config {
 		// Beside a list, a project's list adds; without one it narrows the host's network.
 		out.AllowNet = intersection(project.AllowNet, global.AllowNet)
 	}
-	lower := func(mine, theirs int64) bool { return !strict && (theirs == 0 || mine <= theirs) }
-	if !lower(out.Limits.MaxMemory, global.Limits.MaxMemory) {
-		out.Limits.MaxMemory = 0
+	known := &global.Limits
+	if strict {
+		known = nil
 	}
-	if !lower(int64(out.Limits.MaxCPUPercent), int64(global.Limits.MaxCPUPercent)) {
-		out.Limits.MaxCPUPercent = 0
-	}
-	if !lower(int64(out.Limits.MaxPids), int64(global.Limits.MaxPids)) {
-		out.Limits.MaxPids = 0
-	}
+	out.Limits = project.Limits.within(known)
 	return &out
 }
 
