@@ -163,6 +163,8 @@ func (s *calls) private(at place) bool {
 	if statf.Type != unix.TMPFS_MAGIC && statf.Type != unix.OVERLAYFS_SUPER_MAGIC {
 		return false
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.shared == nil {
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid1) + "/mountinfo")
 		if err != nil {

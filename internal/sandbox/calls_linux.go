@@ -4,31 +4,41 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Two system calls are left to the supervisor by the filter, because what is
+// Some system calls are left to the supervisor by the filter, because what is
 // wrong with them is in memory, or elsewhere, where a filter cannot look: a
-// lazy umount (see keepTree) and bind(2) (see bind). seccomp_unotify(2) warns
-// that a caller's other threads may change the arguments after they were
-// judged. So no call is ever judged and then continued: the supervisor copies
-// the arguments and does itself what was asked for, with the caller's own
-// rights and no more.
+// lazy umount (see keepTree), bind(2) (see bind) and execve(2) (see execs).
+// seccomp_unotify(2) warns that a caller's other threads may change the
+// arguments after they were judged. So no call that a promise rests on is judged
+// and then continued: the supervisor copies the arguments and does itself what
+// was asked for, with the caller's own rights and no more. An execve cannot be
+// done for another process. It is judged and continued, and promised to no one.
+//
+// No caller waits for another's slow call. What forks a helper runs beside; what
+// is judged at once, but for once takes long (a file system that does not
+// answer), is left behind by the receiver, see relieve.
 type calls struct {
 	listener int
 	mnt      int    // the sandbox's own mount namespace
 	mntns    string // as readlink shows it
 	plan     *Plan
-	pid1     int             // host pid of the sandbox's PID 1
-	shared   map[uint64]bool // see sharedDevices; nil until needed
-	stopped  [2]int
-	done     chan struct{} // nil before start
+	pid1     int // host pid of the sandbox's PID 1
+	execs    *execs
+
+	mu     sync.Mutex
+	shared map[uint64]bool // see sharedDevices; nil until needed
+
+	receiver
+	stopped [2]int
+	started bool
 }
 
 // The kernel's structures, seccomp_unotify(2).
@@ -49,19 +59,28 @@ type answer struct {
 	flags uint32
 }
 
+// proceed is no errno: the kernel is to carry the call out itself.
+const proceed = syscall.Errno(1 << 30)
+
 const (
 	notifyRecv    = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
 	notifySend    = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
 	notifyIDValid = 0x40082102 // SECCOMP_IOCTL_NOTIF_ID_VALID
+	notifySetFlag = 0x40082104 // SECCOMP_IOCTL_NOTIF_SET_FLAGS
+	syncWakeUp    = 1          // SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
 )
 
 // serveCalls prepares to answer what arrives on the listener.
 func serveCalls(listener int, r *running) (*calls, error) {
-	s := &calls{listener: listener, mnt: r.mntns, plan: r.plan, pid1: r.pid1}
+	s := &calls{listener: listener, mnt: r.mntns, plan: r.plan, pid1: r.pid1, execs: newExecs(r)}
+	s.slots = make(chan struct{}, mostAside)
 	var err error
 	if s.mntns, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(r.mntns)); err != nil {
 		return nil, fmt.Errorf("name the sandbox's mounts: %w", err)
 	}
+	// Since Linux 6.6: who asks and who answers take turns on one CPU, which is
+	// what they do. Older kernels wake the answerer wherever there is room.
+	unix.Syscall(unix.SYS_IOCTL, uintptr(listener), notifySetFlag, syncWakeUp)
 	return s, nil
 }
 
@@ -81,49 +100,82 @@ func (s *calls) start() error {
 	if err := unix.Pipe2(s.stopped[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("serve the command's calls: %w", err)
 	}
-	s.done = make(chan struct{})
-	go s.serve()
+	s.started = true
+	s.receive()
 	return nil
 }
 
+// stop ends it. Nobody is left who could ask.
 func (s *calls) stop() {
 	if s == nil {
 		return
 	}
-	if s.done != nil {
+	if s.started {
 		unix.Write(s.stopped[1], []byte{0})
-		<-s.done
+	}
+	if !s.over() {
+		return // the descriptors are still in use, and aigate ends in a moment
+	}
+	if s.started {
 		unix.Close(s.stopped[0])
 		unix.Close(s.stopped[1])
 	}
 	unix.Close(s.listener)
 }
 
-func (s *calls) serve() {
-	runtime.LockOSThread() // see withoutCapabilities
-	defer close(s.done)
+// asked waits for the next call. It is false when there will be none.
+func (s *calls) asked() bool {
+	fds := [2]unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.stopped[0]), Events: unix.POLLIN}}
 	for {
-		fds := []unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.stopped[0]), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, -1); err == unix.EINTR {
+		_, err := unix.Poll(fds[:], -1)
+		if err == unix.EINTR {
 			continue
 		}
-		if fds[1].Revents != 0 || fds[0].Revents&unix.POLLIN == 0 {
-			return // told to stop, or no process is left that could ask
-		}
-		var n notification
-		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifyRecv, uintptr(unsafe.Pointer(&n))); e != 0 {
-			continue // the caller was killed meanwhile
-		}
-		a := answer{id: n.id}
-		do := s.umount
-		if isBind(&n) {
-			do = s.bind
-		}
-		if e := do(&n); e != 0 {
-			a.errno = -int32(e)
-		}
-		unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifySend, uintptr(unsafe.Pointer(&a)))
+		return err == nil && fds[1].Revents == 0 && fds[0].Revents&unix.POLLIN != 0
 	}
+}
+
+// next takes one call and answers it, or has it answered when that is slow.
+func (s *calls) next() (slow bool) {
+	var n notification
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifyRecv, uintptr(unsafe.Pointer(&n))); e != 0 {
+		return false // the caller was killed meanwhile
+	}
+	do, slow := s.service(&n)
+	if slow {
+		s.aside(func() { s.answer(&n, do(&n)) })
+	} else {
+		s.answer(&n, do(&n))
+	}
+	return slow
+}
+
+// service says who does a call, and whether that takes longer than others can wait.
+func (s *calls) service(n *notification) (do func(*notification) syscall.Errno, slow bool) {
+	for i := range tables {
+		t := &tables[i]
+		if t.arch != n.arch {
+			continue
+		}
+		switch uint32(n.nr) {
+		case t.execve, t.execveat:
+			return s.judge, false
+		case t.bind:
+			return s.bind, true
+		case t.umount2:
+			return s.umount, true
+		}
+	}
+	return func(*notification) syscall.Errno { return unix.ENOSYS }, false
+}
+
+// answer lets a caller go on. It fails when the caller is gone, which is no matter.
+func (s *calls) answer(n *notification, e syscall.Errno) {
+	a := answer{id: n.id, errno: -int32(e)}
+	if e == proceed {
+		a.errno, a.flags = 0, unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	}
+	unix.Syscall(unix.SYS_IOCTL, uintptr(s.listener), notifySend, uintptr(unsafe.Pointer(&a)))
 }
 
 // stillAsking says that the process which asked is there and waits: what was

@@ -18,6 +18,7 @@ type inward struct {
 	foreground bool
 	scope      bool // Landlock scopes are there
 	inner      bool // this is a sandbox in another aigate's
+	execs      bool // the supervisor judges programs
 	bare       bare
 	dir        string
 	cmd        Command
@@ -80,7 +81,7 @@ func (in *inner) payloadProgram(w inward, o origin) {
 	}
 	limit := nofile.Original
 	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
-	in.handOver(p, msgPayload, p.seccomp(w.inner)...)
+	in.handOver(p, msgPayload, p.seccomp(w.inner, w.execs)...)
 	in.waitGo(p) // until everything else is in place, the caller's terminal too
 	// Not before: what is mounted from outside may cover the folder.
 	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
@@ -96,7 +97,7 @@ func (r *running) inward(sock int) inward {
 	return inward{
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
-		inner: inAigate(), bare: r.plan.bare(), dir: r.plan.Dir, cmd: r.cmd,
+		inner: inAigate(), execs: r.opt.Execs != nil, bare: r.plan.bare(), dir: r.plan.Dir, cmd: r.cmd,
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 //     would lend its owner's rights to others on the host
 //   - lazy umounts, which only a payload in namespaces of its own can do, and
 //     bind: they are left to the supervisor, see calls
+//   - execve and execveat, where deny_exec has rules: the supervisor judges them
 //   - calls of other architectures and of x32, but for i386's on amd64, which
 //     gets the same rules
 type rule struct {
@@ -58,8 +59,8 @@ var allowedFamilies = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.A
 
 // table is one architecture's part of the filter.
 type table struct {
-	arch  uint32
-	rules []rule
+	arch uint32
+	numbers
 }
 
 // assembler collects BPF instructions. Jumps are short: every rule is a block
@@ -89,8 +90,9 @@ const (
 )
 
 // filter assembles the program for this machine's architectures. Inside another
-// aigate there can be no second listener, and the outer one does the work.
-func filter(inner bool) []unix.SockFilter {
+// aigate there can be no second listener, and the outer one does the work. With
+// execs, programs are judged before they are executed.
+func filter(inner, execs bool) []unix.SockFilter {
 	var a assembler
 	for _, t := range tables {
 		var body assembler
@@ -99,7 +101,7 @@ func filter(inner bool) []unix.SockFilter {
 			body.add(jge, x32Bit, 0, 1)
 			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
 		}
-		for _, r := range t.rules {
+		for _, r := range rules(t.numbers, execs) {
 			if inner && r.action == retNotify {
 				continue
 			}
@@ -164,9 +166,10 @@ type numbers struct {
 	open, creat, openat, mknod, mknodat uint32
 	chmod, fchmod, fchmodat, fchmodat2  uint32
 	umount2, umount2Denied, bind        uint32
+	execve, execveat                    uint32
 }
 
-func rules(n numbers) []rule {
+func rules(n numbers, execs bool) []rule {
 	var out []rule
 	add := func(nr uint32, errno syscall.Errno, conds ...cond) {
 		if nr != 0 {
@@ -202,5 +205,9 @@ func rules(n numbers) []rule {
 	} else {
 		add(n.umount2Denied, unix.EPERM, lazily)
 	}
-	return append(out, rule{n.bind, retNotify, nil})
+	out = append(out, rule{n.bind, retNotify, nil})
+	if execs {
+		out = append(out, rule{n.execve, retNotify, nil}, rule{n.execveat, retNotify, nil})
+	}
+	return out
 }

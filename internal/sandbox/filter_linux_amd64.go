@@ -2,18 +2,11 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-const bind386 = 361
-
-// isBind tells the calls apart that the filter leaves to the supervisor.
-func isBind(n *notification) bool {
-	return n.arch == unix.AUDIT_ARCH_X86_64 && n.nr == unix.SYS_BIND || n.arch == unix.AUDIT_ARCH_I386 && n.nr == bind386
-}
-
 // tables: a 64-bit kernel also runs i386 programs, under other numbers.
 // socketcall(2) hides its arguments in memory, so i386 programs have to use
 // socket(2) itself, as every libc since 2015 does.
 var tables = []table{
-	{unix.AUDIT_ARCH_X86_64, rules(numbers{
+	{unix.AUDIT_ARCH_X86_64, numbers{
 		never: []uint32{
 			unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 			unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_OPEN_BY_HANDLE_AT,
@@ -25,9 +18,9 @@ var tables = []table{
 		ioctl:  unix.SYS_IOCTL, socket: unix.SYS_SOCKET, socketpair: unix.SYS_SOCKETPAIR,
 		open: unix.SYS_OPEN, creat: unix.SYS_CREAT, openat: unix.SYS_OPENAT, mknod: unix.SYS_MKNOD, mknodat: unix.SYS_MKNODAT,
 		chmod: unix.SYS_CHMOD, fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
-		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND,
-	})},
-	{unix.AUDIT_ARCH_I386, rules(numbers{
+		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT,
+	}},
+	{unix.AUDIT_ARCH_I386, numbers{
 		never: []uint32{
 			286, 287, 288, // add_key request_key keyctl
 			357, 336, 374, 342, // bpf perf_event_open userfaultfd open_by_handle_at
@@ -39,6 +32,6 @@ var tables = []table{
 		ioctl:  54, socket: 359, socketpair: 360,
 		open: 5, creat: 8, openat: 295, mknod: 14, mknodat: 297,
 		chmod: 15, fchmod: 94, fchmodat: 306, fchmodat2: 452,
-		umount2Denied: 52, bind: bind386,
-	})},
+		umount2Denied: 52, bind: 361, execve: 11, execveat: 358,
+	}},
 }

@@ -2,12 +2,9 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-// isBind tells the calls apart that the filter leaves to the supervisor.
-func isBind(n *notification) bool { return n.nr == unix.SYS_BIND }
-
 // tables: 32-bit ARM programs are not run in the sandbox.
 var tables = []table{
-	{unix.AUDIT_ARCH_AARCH64, rules(numbers{
+	{unix.AUDIT_ARCH_AARCH64, numbers{
 		never: []uint32{
 			unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
 			unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_OPEN_BY_HANDLE_AT,
@@ -19,6 +16,6 @@ var tables = []table{
 		ioctl:  unix.SYS_IOCTL, socket: unix.SYS_SOCKET, socketpair: unix.SYS_SOCKETPAIR,
 		openat: unix.SYS_OPENAT, mknodat: unix.SYS_MKNODAT,
 		fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
-		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND,
-	})},
+		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT,
+	}},
 }

@@ -58,7 +58,7 @@ func judge(t *testing.T, prog []unix.SockFilter, c syscallData) uint32 {
 }
 
 func TestFilter(t *testing.T) {
-	prog := filter(false)
+	prog := filter(false, true)
 	if len(prog) > 4096 {
 		t.Fatalf("%d instructions; the kernel takes 4096", len(prog))
 	}
@@ -110,6 +110,8 @@ func TestFilter(t *testing.T) {
 		{"umount", call(unix.SYS_UMOUNT2, 0, 0), allow},
 		{"lazy umount", call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH), retNotify},
 		{"bind", call(unix.SYS_BIND, 3), retNotify},
+		{"execve", call(unix.SYS_EXECVE), retNotify},
+		{"execveat", call(unix.SYS_EXECVEAT), retNotify},
 		{"connect", call(unix.SYS_CONNECT, 3), allow},
 		{"another architecture", syscallData{arch: 0x1234}, nosys},
 	}
@@ -127,11 +129,16 @@ func TestFilter(t *testing.T) {
 			{"i386 keyctl", i386(288), perm},
 			{"i386 TIOCSTI", i386(54, 0, unix.TIOCSTI), perm},
 			{"i386 chmod setuid", i386(15, 0, 0o4755), perm},
+			{"i386 execve", i386(11), retNotify},
+			{"i386 execveat", i386(358), retNotify},
 			{"i386 open setuid", i386(5, 0, unix.O_CREAT, 0o4755), perm},
 		}...)
 	}
-	if got := judge(t, filter(true), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
+	if got := judge(t, filter(true, true), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
 		t.Errorf("lazy umount in an inner sandbox: %#x", got)
+	}
+	if got := judge(t, filter(false, false), call(unix.SYS_EXECVE)); got != allow {
+		t.Errorf("execve without rules: %#x", got)
 	}
 	for _, c := range checks {
 		if got := judge(t, prog, c.call); got != c.want {

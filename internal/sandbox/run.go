@@ -44,6 +44,8 @@ type Options struct {
 	Network func(front gate.Front, refuses bool)
 	// Publish listens for the servers inside that the plan publishes.
 	Publish *gate.Publisher
+	// Execs, when set, judges every program that is executed inside.
+	Execs *Execs
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }

@@ -320,8 +320,9 @@ func (r *running) supervise() (int, error) {
 	}
 }
 
-// readable waits for a message of PID 1's. It is false when that takes longer
-// than limit, or when the payload wants an answer of somebody else.
+// readable waits for a message of PID 1's, and judges programs meanwhile. It is
+// false when that takes longer than limit, or when the payload wants an answer
+// of somebody else.
 func (r *running) readable(limit time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(r.sock), Events: unix.POLLIN}, {Fd: r.calls.descriptor(), Events: unix.POLLIN}}
 	for _, fd := range r.front.Waiting() {
@@ -336,7 +337,9 @@ func (r *running) readable(limit time.Duration) bool {
 		case fds[0].Revents != 0:
 			return true
 		case fds[1].Revents&unix.POLLIN != 0:
-			return false
+			if slow := r.calls.next(); slow {
+				return false
+			}
 		case slices.ContainsFunc(fds[2:], func(p unix.PollFd) bool { return p.Revents != 0 }):
 			return false
 		case fds[1].Revents != 0: // no process is left that could ask
