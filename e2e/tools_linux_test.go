@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strconv"
 	"strings"
@@ -215,12 +216,12 @@ func (s *story) alive(ts *testscript.TestScript, neg bool, args []string) {
 
 // appears FILE waits until there is such a file that is not empty, or a socket or folder of that name.
 func (s *story) appears(ts *testscript.TestScript, neg bool, args []string) {
-	limit := time.Now().Add(10 * time.Second)
+	limit := time.Now().Add(s.patience)
 	for _, f := range args {
 		for {
 			if info, err := os.Stat(ts.MkAbs(f)); err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
 				if info.Mode()&os.ModeSocket != 0 {
-					time.Sleep(100 * time.Millisecond) // bound, and about to listen
+					time.Sleep(time.Duration(100*busy()) * time.Millisecond) // bound, and about to listen
 				}
 				break
 			}
@@ -236,11 +237,25 @@ func (s *story) appears(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pause MILLISECONDS: what follows needs the time to happen.
+// pause MILLISECONDS: what follows needs the time to happen, and the more of it the more the machine has to do.
 func (s *story) pause(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	time.Sleep(time.Duration(n) * time.Millisecond)
+	time.Sleep(time.Duration(float64(n)*busy()) * time.Millisecond)
+}
+
+// busy is how many programs wait for each processor (proc_loadavg(5)): 1 on a quiet machine, 10 at most.
+func busy() float64 {
+	var running, all int
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 1
+	}
+	var one, five, fifteen float64
+	if _, err := fmt.Sscanf(string(text), "%f %f %f %d/%d", &one, &five, &fifteen, &running, &all); err != nil {
+		return 1
+	}
+	return min(max(max(one, float64(running))/float64(runtime.NumCPU()), 1), 10)
 }
 
 // quiet FILE: nobody writes into FILE any more. What writes does so every 50 ms.
