@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/AxeForging/aigate/internal/config"
+	"github.com/AxeForging/aigate/internal/doctor"
 	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
-	"github.com/AxeForging/aigate/internal/term"
 	"github.com/spf13/cobra"
 )
 
@@ -24,6 +24,7 @@ type runFlags struct {
 	defaults, dryRun, json, quiet, verbose bool
 
 	publish []string
+	try     *tried // doctor's, see run_try.go
 }
 
 func newRunCommand() *cobra.Command {
@@ -75,6 +76,9 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if f.try != nil {
+		f.try.conf = conf
+	}
 	t.lap("configuration")
 	// Begun now, it makes its namespaces while the policy is resolved.
 	var pol *policy.Policy
@@ -87,7 +91,7 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	t.lap("policy")
-	cmd, err := command(pol, args)
+	cmd, err := f.command(pol, args)
 	if err != nil {
 		return err
 	}
@@ -101,10 +105,12 @@ func (f *runFlags) run(args []string) error {
 	if err := sandbox.Supported(plan); err != nil {
 		return err
 	}
-	for _, w := range pol.Warnings {
-		say("warning: %s", w)
+	if f.try == nil {
+		for _, w := range pol.Warnings {
+			say("warning: %s", w)
+		}
+		with.Caller.Listen() // late: from here on Ctrl-C is for the command
 	}
-	with.Caller.Listen() // late: from here on Ctrl-C is for the command
 	opt := sandbox.Options{Spare: spare(host), Here: true, Timing: t.stage(), Watch: pol.Watch(t.say, say),
 		Network: func(f gate.Front, refuses bool) { t.say("network: %s", frontText(f, refuses)) }}
 	if !f.quiet {
@@ -117,6 +123,9 @@ func (f *runFlags) run(args []string) error {
 	status, err := begun.Run(plan, cmd, opt)
 	t.total()
 	endNetwork()
+	if f.try != nil {
+		return tryError(err)
+	}
 	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])
@@ -141,7 +150,7 @@ func (f *runFlags) begin(conf *config.Config, secrets func() []string, t *timer)
 		return with, nil, err
 	}
 	t.say("engine %s: %s", with.Engine, why)
-	if with.Caller, err = term.Inspect(); err != nil {
+	if with.Caller, err = f.caller(); err != nil {
 		return with, nil, err
 	}
 	if err := maskOutput(with.Caller, conf.Mask, secrets); err != nil {
@@ -223,7 +232,7 @@ func runError(err error, name string) error {
 	if errors.Is(err, sandbox.ErrEnded) {
 		return err
 	}
-	return fmt.Errorf("the sandbox could not be built, nothing was started: %w", err)
+	return fmt.Errorf("the sandbox could not be built, nothing was started: %w%s", err, doctor.Explain())
 }
 
 // lookAtCaller gathers what Resolve must know.

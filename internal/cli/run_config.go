@@ -36,7 +36,7 @@ func (f *runFlags) config(h policy.Host) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if project, err = trusted(h, path, global, project); err != nil {
+	if project, err = trusted(h, path, global, project, f.try == nil); err != nil {
 		return nil, err
 	}
 	merged := config.Merge(global, project)

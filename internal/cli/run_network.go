@@ -138,3 +138,10 @@ func sayEvent(ev audit.Event) {
 	}
 	say("network: %s: %s (%s)", what, ev.Reason, ev.Kind)
 }
+
+func families(ipv6 bool) string {
+	if ipv6 {
+		return "IPv4 and IPv6"
+	}
+	return "IPv4 alone, as on this machine"
+}

@@ -110,8 +110,9 @@ func (l ledger) distrust(path string) error {
 }
 
 // trusted gives the part of the project's file that may be applied: all of it
-// when it loosens nothing or was approved, else what the user says now.
-func trusted(h policy.Host, path string, global, project *config.Config) (*config.Config, error) {
+// when it loosens nothing or was approved, else what the user says now. Without
+// loud nothing is said, and all of it is given where the user would be asked.
+func trusted(h policy.Host, path string, global, project *config.Config, loud bool) (*config.Config, error) {
 	loosens := config.LoosensBeyond(global, project)
 	if len(loosens) == 0 {
 		return project, nil
@@ -125,6 +126,22 @@ func trusted(h policy.Host, path string, global, project *config.Config) (*confi
 	if err != nil {
 		return nil, err
 	}
+	canAsk := term.IsTerminal(0) && term.IsTerminal(2)
+	if loud {
+		sayLoosens(path, loosens, made)
+	}
+	switch {
+	case canAsk && loud:
+		return asked(l, path, global, project)
+	case made && !canAsk:
+		return nil, fmt.Errorf("%s was made by a command in the sandbox and cannot be applied unasked: look at it, then `aigate trust`, or remove it", path)
+	case loud:
+		say("applied, because nobody can be asked here; `aigate trust` approves it")
+	}
+	return project, nil
+}
+
+func sayLoosens(path string, loosens []string, made bool) {
 	say("%s loosens the sandbox:", path)
 	for _, s := range loosens {
 		say("  %s", s)
@@ -132,14 +149,6 @@ func trusted(h policy.Host, path string, global, project *config.Config) (*confi
 	if made {
 		say("this file was made by a command in the sandbox, not by you")
 	}
-	switch {
-	case term.IsTerminal(0) && term.IsTerminal(2):
-		return asked(l, path, global, project)
-	case made:
-		return nil, fmt.Errorf("%s was made by a command in the sandbox and cannot be applied unasked: look at it, then `aigate trust`, or remove it", path)
-	}
-	say("applied, because nobody can be asked here; `aigate trust` approves it")
-	return project, nil
 }
 
 func asked(l ledger, path string, global, project *config.Config) (*config.Config, error) {

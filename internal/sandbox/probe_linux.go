@@ -48,7 +48,7 @@ func probe(plan *Plan, with Base, opt Options) error {
 		{Kind: Scratch, Path: "/run", Mode: 0o755}, {Kind: Scratch, Path: "/tmp", Mode: 0o1777},
 		{Kind: Kit, Path: KitDir}, {Kind: Hide, Path: "/tmp"},
 	}
-	cmd := Command{Path: "/run/aigate/no-such-command", Args: []string{"none"}}
+	cmd := Command{Path: NoCommand, Args: []string{"none"}}
 	s, err := Begin(with)
 	if err != nil {
 		return err

@@ -63,6 +63,10 @@ const (
 // errno is wrapped too (ENOENT: 127, else 126, as shells do).
 var ErrNotExecuted = errors.New("command not executed")
 
+// NoCommand is a path that leads to nothing in any sandbox: a run of it fails
+// with ErrNotExecuted, when everything else is in place.
+const NoCommand = KitDir + "/no-such-command"
+
 // ErrEnded is wrapped when the command ran, and the sandbox ended before it.
 var ErrEnded = errors.New("the sandbox was ended")
 
