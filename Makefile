@@ -14,7 +14,7 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
 # Scripts change inside of their folder, which make does not see.
-.PHONY: docs/attacks.md help build check format vet staticcheck race test bench bench-docs demo deps bench-deps
+.PHONY: docs/attacks.md help build release check format vet staticcheck race test bench bench-docs demo deps bench-deps
 
 help: ## this list
 	@sed -n 's/^\([a-z/.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -23,6 +23,9 @@ help: ## this list
 
 build: ## ./aigate, a static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o aigate .
+
+release: ## dist/: archives for four platforms, checksums, SBOMs; the same bytes whoever makes them
+	go run ./release -out dist
 
 demo: build ## what a sandboxed command can and cannot reach; touches no configuration
 	@demo/demo.sh ./aigate

@@ -19,10 +19,11 @@ import (
 
 // Execute runs the command line and gives the exit status.
 func Execute(version string) int {
-	return report(os.Stderr, newRootCommand(version).Execute())
+	return report(os.Stderr, Root(version).Execute())
 }
 
-func newRootCommand(version string) *cobra.Command {
+// Root is the command tree, from which man pages are made, too.
+func Root(version string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "aigate",
 		Short: "A sandbox for AI coding agents, enforced by the kernel",

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// build compiles the program for a platform, in an environment of its own: what a user has set
+// (GOFLAGS, GOAMD64, CGO_ENABLED, a workspace) must not be seen in it.
+func (r *release) build(system, arch string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "aigate-release")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "aigate")
+	// -trimpath: no folder of this machine; -buildvcs: the commit, which `aigate version` shows;
+	// -buildid=: the last hash that says nothing.
+	c := exec.Command("go", "build", "-trimpath", "-buildvcs=true", "-mod=readonly",
+		"-ldflags", "-s -w -buildid= -X main.version="+r.Version, "-o", program, ".")
+	c.Dir, c.Stderr = r.Source, os.Stderr
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, "CGO_") && (!strings.HasPrefix(name, "GO") || slices.Contains(keptOfGo, name)) {
+			c.Env = append(c.Env, e)
+		}
+	}
+	c.Env = append(c.Env, "GOENV=off", "GOWORK=off", "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+arch, "GOAMD64=v1", "GOARM64=v8.0")
+	if err := c.Run(); err != nil {
+		return nil, fmt.Errorf("go build for %s/%s: %w", system, arch, err)
+	}
+	return os.ReadFile(program)
+}
+
+// keptOfGo say where things lie and come from, not what they are.
+var keptOfGo = []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOROOT", "GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN", "GOMAXPROCS"}
+
+// checksums writes what sha256sum -c reads.
+func (r *release) checksums(files []string) error {
+	slices.Sort(files)
+	var text strings.Builder
+	for _, f := range files {
+		data, err := os.ReadFile(filepath.Join(r.Out, f))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "%x  %s\n", sha256.Sum256(data), f)
+	}
+	return os.WriteFile(filepath.Join(r.Out, "checksums.txt"), []byte(text.String()), 0o644)
+}
