@@ -52,7 +52,7 @@ func (p *patient) checks() []doctor.Check {
 			Without: "aigate sets ACLs itself; setfacl and getfacl are for your own eyes", Install: doctor.Everywhere("acl"),
 		},
 	}
-	all = append(all, p.Base()...)
+	all = append(append(all, p.Base()...), p.accounts()...)
 	return append(all,
 		doctor.Check{
 			Name: "native", For: "sandbox isolation without bwrap", Try: p.tryNative,

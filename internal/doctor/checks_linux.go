@@ -22,6 +22,9 @@ func NewMachine(project string) *Machine {
 	return &Machine{project, sync.OnceValue(Look), sync.OnceValue(TryNamespaces)}
 }
 
+// Facts are what the machine says of itself.
+func (m *Machine) Facts() Facts { return m.facts() }
+
 // Namespaces says whether a plain user can have a sandbox here at all.
 func (m *Machine) Namespaces() bool {
 	step, _ := m.trial().failed()
@@ -77,9 +80,6 @@ func (m *Machine) Around() (out []Check) {
 	}
 	if f.InAigate {
 		line("aigate", "around", "this is a sandbox already; one inside it has what the outer one allows")
-	}
-	if f.AppArmorRestrict == "1" {
-		out = append(out, Check{Name: "AppArmor", For: "restricts user namespaces of programs without a profile", Try: m.appArmor})
 	}
 	return out
 }
@@ -138,14 +138,6 @@ func (m *Machine) acls() Outcome {
 		return Outcome{Result: Absent, State: "none", Why: "the file system of " + m.Project + " has no ACLs"}
 	}
 	return Outcome{Result: Absent, State: "none", Why: fmt.Sprintf("an ACL cannot be set in %s: %v", m.Project, err)}
-}
-
-func (m *Machine) appArmor() Outcome {
-	label := m.facts().AppArmorLabel
-	if m.Namespaces() {
-		return Outcome{Result: OK, State: "allowed", Why: "by the profile " + label}
-	}
-	return Outcome{Result: Fail, State: "refused", Why: "aigate's own program has no profile that allows them (" + label + ")"}
 }
 
 // Landlock is a check of its own, because who has the host's network needs its scopes.
