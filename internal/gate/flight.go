@@ -36,6 +36,7 @@ type inspector struct {
 	first bool   // the request is the connection's first
 	asks  bool   // and it asks for an upgrade
 	late  bool   // the last one asked for an upgrade, and was not the first
+	once  bool   // the connection is for one request
 }
 
 type stage int

@@ -85,6 +85,9 @@ func (in *inspector) lines(b []byte) (int, *refusal) {
 }
 
 func (in *inspector) readHead(b []byte) (int, *refusal) {
+	if in.once && !in.first {
+		return 0, badHTTP("a second request on a connection to the proxy, which takes one")
+	}
 	end, err := in.lines(b)
 	if end == 0 || err != nil {
 		return 0, err

@@ -26,6 +26,7 @@ const mostHeld = 16 << 20
 type relay struct {
 	client, server *net.TCPConn
 	up, down       way
+	early          []byte // of the client's, which came before the relay
 
 	inspect *inspector   // nil where nothing is judged
 	watch   *statusWatch // of an upgrade
@@ -106,6 +107,10 @@ func (r *relay) carryUp() (*refusal, error) {
 			return refused, err
 		}
 		r.inspect = nil
+	} else if len(r.early) > 0 {
+		if err := r.up.send(r.early); err != nil {
+			return nil, err
+		}
 	}
 	_, err := r.up.carry(-1)
 	return nil, err
@@ -116,6 +121,16 @@ func (r *relay) carryJudged() (*refusal, error) {
 	in, hurry := r.inspect, false
 	held := 0
 	defer func() { heldInAll.Add(int64(-held)) }()
+	if len(r.early) > 0 {
+		if refused, err := r.pass(r.early); refused != nil || err != nil {
+			return refused, err
+		}
+		held = cap(in.held)
+		heldInAll.Add(int64(held))
+		if hurry = len(in.held) > 0 && in.stage != opened; hurry {
+			r.hurry(true)
+		}
+	}
 	for in.stage != opened {
 		if in.stage == inBody && in.left > spliceAfter && len(in.held) == 0 {
 			n, err := r.up.carry(in.left)
