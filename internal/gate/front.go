@@ -33,6 +33,7 @@ const (
 	AllPorts Variant = "tproxy"
 	ByPort   Variant = "ports"
 	Slirp    Variant = "slirp4netns"
+	Proxy    Variant = "proxy"
 )
 
 func (f *Front) String() string {
@@ -40,8 +41,12 @@ func (f *Front) String() string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("own namespace, ")
+	if f.Variant != Proxy {
+		b.WriteString("own namespace, ")
+	}
 	switch f.Variant {
+	case Proxy:
+		b.WriteString("gate by a proxy on this machine")
 	case ByPort:
 		fmt.Fprintf(&b, "gate on ports %s", join(f.Ports))
 	case Slirp:

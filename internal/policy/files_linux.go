@@ -3,12 +3,8 @@ package policy
 import (
 	"fmt"
 	"io/fs"
-	"os"
-	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/AxeForging/aigate/internal/match"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,111 +32,8 @@ func realPath(path string) (string, unix.Stat_t, error) {
 	return string(buf[:n]), st, nil
 }
 
-func isDir(st unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFDIR }
-func isLink(mode uint32) bool   { return mode&unix.S_IFMT == unix.S_IFLNK }
+// canonical has nothing to do: the caller's paths are the kernel's.
+func canonical(*Host) {}
 
-func getenv(env []string, name string) string {
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, name+"="); ok {
-			return v
-		}
-	}
-	return ""
-}
-
-// links finds the other names of hidden files: a hard link is the same file,
-// wherever it lies.
-type links struct {
-	want  map[match.Inode]bool
-	count map[match.Inode]uint32 // st_nlink
-	known map[match.Inode]uint32 // names that are hidden already
-	dirs  []string               // hidden folders, to be looked into
-}
-
-func newLinks() *links {
-	return &links{want: map[match.Inode]bool{}, count: map[match.Inode]uint32{}, known: map[match.Inode]uint32{}}
-}
-
-// add takes note of one hidden file or folder.
-func (l *links) add(path string, st unix.Stat_t) {
-	switch {
-	case isDir(st):
-		l.dirs = append(l.dirs, path)
-	case st.Nlink > 1:
-		i := match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
-		l.want[i], l.count[i] = true, uint32(st.Nlink)
-		l.known[i]++
-	}
-}
-
-// find hides the names that lie in the project and counts the others.
-func (l *links) find(p *Policy) error {
-	for _, dir := range l.dirs {
-		inside, err := match.Inside(dir)
-		if err != nil {
-			return fmt.Errorf("look for hard links into %s: %w", dir, err)
-		}
-		for i, n := range inside {
-			l.want[i], l.count[i] = true, n
-		}
-	}
-	if len(l.want) == 0 {
-		return nil
-	}
-	names, err := match.Links(p.Project, l.want, func(dir string) bool { return p.isHidden(dir) })
-	if err != nil {
-		return fmt.Errorf("look for hard links: %w", err)
-	}
-	var all []string
-	for _, paths := range names {
-		all = append(all, paths...)
-	}
-	slices.Sort(all)
-	for _, path := range all {
-		p.hide(path, false, "hard link of a denied file")
-	}
-	return l.elsewhere(p, names)
-}
-
-// elsewhere warns of names that lie neither in the project nor in a hidden
-// folder: they cannot be found without walking the whole disk.
-func (l *links) elsewhere(p *Policy, names map[match.Inode][]string) error {
-	inDirs := map[match.Inode]uint32{}
-	for _, dir := range l.dirs {
-		found, err := match.Links(dir, l.want, nil)
-		if err != nil {
-			return fmt.Errorf("look for hard links into %s: %w", dir, err)
-		}
-		for i, paths := range found {
-			inDirs[i] += uint32(len(paths))
-		}
-	}
-	missing := 0
-	for i, n := range l.count {
-		inProject := uint32(len(names[i]))
-		if seen := max(inProject, l.known[i]) + inDirs[i]; seen < n {
-			missing += int(n - seen)
-		}
-	}
-	if missing > 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%d hard links of denied files lie outside of the project and may be readable", missing))
-	}
-	return nil
-}
-
-func (p *Policy) isHidden(path string) bool {
-	for _, e := range p.Hidden {
-		if e.Path == path {
-			return true
-		}
-	}
-	return false
-}
-
-func readFile(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}
+// strikeBefore has nothing to do: what is struck is removed when it appears.
+func (p *Policy) strikeBefore() {}

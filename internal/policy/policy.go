@@ -170,6 +170,9 @@ func (p *Policy) Plan() *sandbox.Plan {
 	for _, e := range p.Blocked {
 		b.add(sandbox.Block, e.Path, e.Rule)
 	}
+	if judgedByName {
+		b.plan.Names = p.names()
+	}
 	return b.plan
 }
 

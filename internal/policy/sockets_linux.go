@@ -87,7 +87,8 @@ func boundOutside(inode string) bool {
 }
 
 // sockets masks those that are in use and visible.
-func (p *Policy) sockets(list []bound, met []string) error {
+func (p *Policy) sockets(met []string) error {
+	list := listening()
 	for _, s := range list {
 		for _, path := range s.resolve() {
 			dir := filepath.Dir(path)
@@ -100,7 +101,7 @@ func (p *Policy) sockets(list []bound, met []string) error {
 	}
 	for _, path := range met {
 		var st unix.Stat_t
-		if p.isHidden(path) || unix.Lstat(path, &st) == nil && sandbox.IsPlaceholder(st.Mode) {
+		if p.isHidden(path) || unix.Lstat(path, &st) == nil && isPlaceholder(st) {
 			continue
 		}
 		live, err := alive(path)
@@ -133,7 +134,7 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 		switch {
 		case e.Type() != fs.ModeSocket:
 		case own && !slices.ContainsFunc(list, func(b bound) bool { return filepath.Base(b.path) == e.Name() }):
-		case unix.Lstat(path, &st) != nil || sandbox.IsPlaceholder(st.Mode):
+		case unix.Lstat(path, &st) != nil || isPlaceholder(st):
 		default:
 			p.hide(path, false, hostSocket)
 		}
@@ -180,7 +181,7 @@ func (w *watch) around(path string) (steps []sandbox.Step) {
 		var st unix.Stat_t
 		path := filepath.Join(dir, name)
 		if !w.policy.visible(path) || unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK ||
-			sandbox.IsPlaceholder(st.Mode) || w.holds(path, st) {
+			isPlaceholder(st) || w.holds(path, st) {
 			continue
 		}
 		steps = append(steps, w.mask(Entry{Path: path, Rule: hostSocket}))

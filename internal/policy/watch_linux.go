@@ -179,7 +179,7 @@ func (w *watch) concerned(path string, st unix.Stat_t) *match.Set {
 			return p.deny
 		}
 	}
-	if isDir(st) || isLink(st.Mode) {
+	if isDir(st) || isLink(st) {
 		for _, pending := range p.pending {
 			if below(pending, path) {
 				return p.deny
@@ -269,8 +269,6 @@ func (w *watch) anew() (steps []sandbox.Step) {
 	return steps
 }
 
-func inode(st unix.Stat_t) match.Inode { return match.Inode{Dev: uint64(st.Dev), Ino: st.Ino} }
-
 // again protects what the host has just replaced: a `git config` outside makes
 // a new .git/config and takes the old one's protection away.
 func (w *watch) again(path string) (sandbox.Step, bool) {
@@ -302,21 +300,6 @@ func (w *watch) strike(path string) error {
 	defer w.mu.Unlock()
 	w.removed = append(w.removed, path)
 	return nil
-}
-
-// StrikeOut lists what was removed during the run, and removes what came while
-// nobody watched: at the very start, or because the watcher could not keep up.
-func (p *Policy) StrikeOut() (out []string, err error) {
-	for _, path := range p.Struck {
-		if exists(path) {
-			out = append(out, path)
-			err = errors.Join(err, os.RemoveAll(path))
-		}
-	}
-	if p.watch != nil {
-		out = append(out, p.watch.removed...)
-	}
-	return out, err
 }
 
 // linked masks a new name of a hidden file, and a socket that the host made.
@@ -366,64 +349,6 @@ func (w *watch) appeared(path string, dir bool) {
 	w.made = append(w.made, path)
 }
 
-// Appeared lists, at the end of a run, what came into being that the user's
-// shell, git or editor would run and that no rule kept from being made: new
-// repositories (hooks and configuration of their own), and protected names
-// that were not there before.
-func (p *Policy) Appeared() (out []string) {
-	for _, path := range p.absent {
-		if exists(path) {
-			out = append(out, path)
-		}
-	}
-	for path, before := range p.atStart {
-		if now := stamp(path); now != "" && now != before {
-			out = append(out, path)
-		}
-	}
-	slices.Sort(out)
-	if p.watch == nil {
-		return out
-	}
-	p.watch.mu.Lock()
-	defer p.watch.mu.Unlock()
-	seen := map[string]bool{}
-	for _, path := range p.watch.made {
-		if !seen[path] && exists(path) {
-			seen[path] = true
-			out = append(out, path)
-		}
-	}
-	return out
-}
-
-// Moved lists denied files of the project that are no longer where they were:
-// a rule that goes by name or place may not find them in the next run.
-func (p *Policy) Moved() (out []string) {
-	for _, e := range p.Hidden {
-		if below(e.Path, p.Project) && e.Rule != hostSocket && !exists(e.Path) {
-			out = append(out, e.Path)
-		}
-	}
-	return out
-}
-
-// Replaced lists protected files that a program outside replaced during the run
-// (git writes its configuration so). Until the watcher had the new one protected
-// the payload could write it.
-func (p *Policy) Replaced() (out []string) {
-	if p.watch == nil {
-		return nil
-	}
-	p.watch.mu.Lock()
-	defer p.watch.mu.Unlock()
-	for path := range p.watch.replaced {
-		out = append(out, path)
-	}
-	slices.Sort(out)
-	return out
-}
-
 // nearest gives the innermost folder at or above path that exists.
 func nearest(path string) string {
 	for at := filepath.Dir(strings.TrimRight(path, "/")); ; at = filepath.Dir(at) {
@@ -432,4 +357,17 @@ func nearest(path string) string {
 			return at
 		}
 	}
+}
+
+// all gives what was removed, made and replaced during the run.
+func (w *watch) all() (removed, made, replaced []string) {
+	if w == nil {
+		return nil, nil, nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for path := range w.replaced {
+		replaced = append(replaced, path)
+	}
+	return slices.Clone(w.removed), slices.Clone(w.made), replaced
 }

@@ -90,6 +90,20 @@ type Plan struct {
 	RootUser bool `json:"root_user"`
 	// PolicyText is the file that AIGATE_POLICY names.
 	PolicyText string `json:"-"`
+	// Names are rules for what may come into being, for an engine that judges
+	// every name when it is used; the others have a watcher.
+	Names []Name `json:"names,omitempty"`
+}
+
+// Name is a rule that goes by regular expressions of paths.
+type Name struct {
+	Kind    Kind     `json:"kind"` // Mask, Protect or Block
+	Exact   string   `json:"exact"`
+	Below   string   `json:"below,omitempty"` // what lies in it
+	DirOnly bool     `json:"dir_only,omitempty"`
+	Ways    []string `json:"ways,omitempty"` // folders that must stay where they are
+	Back    []Name   `json:"back,omitempty"` // what is not meant
+	Why     string   `json:"why,omitempty"`
 }
 
 // String prints the plan, a line a step, as `aigate run --dry-run` shows it.

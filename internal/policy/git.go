@@ -17,7 +17,7 @@ func gitDirs(project string) []string {
 	if unix.Lstat(dot, &st) != nil || isDir(st) {
 		return nil
 	}
-	if isLink(st.Mode) {
+	if isLink(st) {
 		if real, st, err := realPath(dot); err == nil && isDir(st) && isGitDir(real) {
 			return []string{real}
 		}

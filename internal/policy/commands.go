@@ -83,7 +83,7 @@ func program(path, name string, dirs []string) []Entry {
 		return nil
 	}
 	out := []Entry{{Path: filepath.Join(dir, filepath.Base(path)), Rule: name}}
-	if !isLink(st.Mode) {
+	if !isLink(st) {
 		return out
 	}
 	real, st, err := realPath(path)

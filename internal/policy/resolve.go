@@ -11,7 +11,6 @@ import (
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/match"
-	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +18,7 @@ import (
 // error means that some rule can't be understood or carried out here; nothing
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
+	canonical(&h)
 	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}, atStart: map[string]string{}, closed: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
@@ -42,13 +42,14 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if err := p.hidden(deny); err != nil {
 		return nil, err
 	}
-	if err := p.sockets(listening(), met.sockets); err != nil {
+	if err := p.sockets(met.sockets); err != nil {
 		return nil, err
 	}
 	p.ownFolders()
 	if err := p.protected(walk("deny_write", c.DenyWrite, h, match.Options{}), met); err != nil {
 		return nil, err
 	}
+	p.strikeBefore()
 	p.repos = met.repos
 	for _, e := range p.programs() {
 		p.addBlocked(e)
@@ -103,7 +104,7 @@ func (m *met) dir(path string) {
 	repo := isGitDir(path)
 	config := path + "/.aigate.yaml"
 	var st unix.Stat_t
-	hasConfig := unix.Lstat(config, &st) == nil && !sandbox.IsPlaceholder(st.Mode)
+	hasConfig := unix.Lstat(config, &st) == nil && !isPlaceholder(st)
 	editor := strings.HasSuffix(path, "/.vscode")
 	gitFile := unix.Lstat(path+"/.git", &st) == nil && !isDir(st) // leads git elsewhere
 	if !repo && !hasConfig && !editor && !gitFile {
@@ -137,30 +138,6 @@ func ruleError(key string, err error) error {
 		return fmt.Errorf("%s: %q: %s", key, pe.Pattern, pe.Reason)
 	}
 	return fmt.Errorf("%s: %w", key, err)
-}
-
-// private lists the folders that are empty and in memory inside.
-func (p *Policy) private() {
-	uid := fmt.Sprint(p.host.UID)
-	p.Private = []Scratch{{"/run", 0o755}}
-	for _, d := range []string{"/tmp", "/var/tmp"} {
-		if real, st, err := realPath(d); err == nil && isDir(st) {
-			p.scratch(real, 0o1777)
-		}
-	}
-	p.scratch("/run/lock", 0o1777)
-	p.scratch("/run/user/"+uid, 0o700)
-	for _, name := range []string{"TMPDIR", "XDG_RUNTIME_DIR"} {
-		d := getenv(p.host.Env, name)
-		if d == "" {
-			continue
-		}
-		real, st, err := realPath(d)
-		if err != nil || !isDir(st) || p.precious(real) {
-			continue
-		}
-		p.scratch(real, 0o700)
-	}
 }
 
 // precious says that a folder can't be replaced by an empty one: it is, or
@@ -206,31 +183,6 @@ func (p *Policy) open(path string, dir bool, rule string) {
 	p.Writable = append(p.Writable, Entry{Path: path, Dir: dir, Rule: rule})
 }
 
-// runFiles are the files in /run that /etc/resolv.conf may lead to, and what
-// NixOS and WSL keep there.
-var runFiles = []string{
-	"/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf",
-	"/run/NetworkManager/resolv.conf", "/run/resolvconf/resolv.conf", "/run/resolvconf/interface",
-	"/run/current-system", "/run/booted-system", "/run/wrappers", "/run/opengl-driver", "/mnt/wsl/resolv.conf",
-	"/run/motd.dynamic", "/run/utmp",
-}
-
-// shown lists what must stay visible in the private folders.
-func (p *Policy) shown() {
-	for _, f := range runFiles {
-		var st unix.Stat_t
-		if unix.Lstat(f, &st) != nil || p.visible(f) || isLink(st.Mode) {
-			continue
-		}
-		p.Shown = append(p.Shown, Entry{Path: f, Dir: isDir(st), Rule: "needed by every program"})
-	}
-	if p.Home != "" && !p.visible(p.Home) && !below(p.Home, p.Project) {
-		if _, st, err := realPath(p.Home); err == nil && isDir(st) {
-			p.Shown = append(p.Shown, Entry{Path: p.Home, Dir: true, Rule: "home"})
-		}
-	}
-}
-
 // hidden takes what deny_read names, resolves links and adds the other names of
 // the same files.
 func (p *Policy) hidden(deny walked) error {
@@ -272,7 +224,7 @@ func (p *Policy) hide(path string, dir bool, rule string) {
 	e := Entry{Path: path, Dir: dir, Rule: rule}
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) == nil {
-		e.file = match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}
+		e.file = inode(st)
 	}
 	p.Hidden = append(p.Hidden, e)
 }

@@ -107,7 +107,7 @@ func (p *Policy) sharePlaceholders() error {
 		first, rest, _ := strings.Cut(rule, "/")
 		path := filepath.Join(p.Project, first)
 		var st unix.Stat_t
-		if rest == "" || first == "" || first == "~" || unix.Lstat(path, &st) != nil || !sandbox.IsPlaceholder(st.Mode) || isDir(st) {
+		if rest == "" || first == "" || first == "~" || unix.Lstat(path, &st) != nil || !isPlaceholder(st) || isDir(st) {
 			continue
 		}
 		if err := p.reserve(Protected{Entry: Entry{Path: path, Dir: false, Rule: "deny_write " + rule}, View: sandbox.SocketView}); err != nil {
@@ -291,7 +291,7 @@ func (p *Policy) guard(path string, dir bool, rule string) error {
 	}
 	var st unix.Stat_t
 	switch err := unix.Lstat(path, &st); {
-	case err == nil && !sandbox.IsPlaceholder(st.Mode):
+	case err == nil && !isPlaceholder(st):
 		return p.guardExisting(path, st, rule)
 	case err == nil, errors.Is(err, unix.ENOENT):
 		return p.guardMissing(path, dir, rule)
@@ -338,7 +338,7 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	if p.writableRoot(place) != "" || p.isWritableFile(place) {
 		p.Protected = append(p.Protected, Protected{Entry: Entry{Path: place, Dir: isDir(st), Rule: rule, file: inode(st)}})
 	}
-	if !isLink(st.Mode) {
+	if !isLink(st) {
 		return nil
 	}
 	// A link can't be replaced now, but what it leads to might be changed.
@@ -420,7 +420,7 @@ func (p *Policy) lookUp(dir string) string {
 	path := filepath.Join(up, filepath.Base(dir))
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)
-	if err == nil && isLink(st.Mode) {
+	if err == nil && isLink(st) {
 		path, st, err = realPath(path)
 	}
 	switch {
@@ -467,7 +467,7 @@ func (p *Policy) view(dir, rest string, isDir bool) sandbox.Placeholder {
 // isThere: exists, and not as a placeholder.
 func isThere(path string) bool {
 	var st unix.Stat_t
-	return unix.Lstat(path, &st) == nil && !sandbox.IsPlaceholder(st.Mode)
+	return unix.Lstat(path, &st) == nil && !isPlaceholder(st)
 }
 
 func realDir(dir string) (string, error) {

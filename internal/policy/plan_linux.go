@@ -1,0 +1,4 @@
+package policy
+
+// judgedByName: here what appears is masked by the watcher.
+const judgedByName = false
