@@ -93,6 +93,7 @@ func (f *runFlags) run(args []string) error {
 	t.lap("policy")
 	cmd, err := f.command(pol, args)
 	if err != nil {
+		f.noteDenied(err, host)
 		return err
 	}
 	plan := pol.Plan()
@@ -116,6 +117,7 @@ func (f *runFlags) run(args []string) error {
 	if !f.quiet {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
+	endCommands := f.commands(&opt, pol, host)
 	endNetwork, err := f.network(&opt, with.Caller.WantsPTY(), plan, pol, host)
 	if err != nil {
 		return err
@@ -126,6 +128,7 @@ func (f *runFlags) run(args []string) error {
 	if f.try != nil {
 		return tryError(err)
 	}
+	endCommands()
 	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])

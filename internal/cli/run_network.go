@@ -80,16 +80,20 @@ type events struct {
 }
 
 func newEvents(h policy.Host, f *runFlags, onTerminal bool) *events {
-	e := &events{quiet: f.quiet, verbose: f.verbose, live: f.verbose && !onTerminal}
-	path := auditFile(h.Home)
-	if f.defaults && (h.Home == "" || absent(filepath.Dir(path))) {
-		path = "" // --defaults works without `aigate init`, and leaves nothing behind
-	}
-	e.log = audit.New(path, audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
+	e := &events{log: f.log(h), quiet: f.quiet, verbose: f.verbose, live: f.verbose && !onTerminal}
 	if e.live {
 		e.log.Each = sayEvent
 	}
 	return e
+}
+
+// log is the audit log, for one kind of events of this run.
+func (f *runFlags) log(h policy.Host) *audit.Log {
+	path := auditFile(h.Home)
+	if f.defaults && (h.Home == "" || absent(filepath.Dir(path))) {
+		path = "" // --defaults works without `aigate init`, and leaves nothing behind
+	}
+	return audit.New(path, audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
 }
 
 func absent(path string) bool {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/guard"
 	"github.com/AxeForging/aigate/internal/mask"
 	"github.com/AxeForging/aigate/internal/match"
 )
@@ -94,10 +95,12 @@ func checkExec(s string) *problem {
 		return wrong("write "+quote(strings.Join(words, " ")), "the exec rule %q has blanks to spare", s)
 	case strings.HasPrefix(s, "!"):
 		return wrong("to allow a command remove its rule: `aigate allow exec "+strings.TrimPrefix(s, "!")+"`", "deny_exec takes nothing back, %q begins with !", s)
-	case strings.ContainsAny(s, "*?[]"):
-		return wrong("list each command", "the exec rule %q has a wildcard, but rules name commands literally", s)
 	case strings.ContainsAny(s, "|&;<>$`()\"'\\"):
 		return wrong("name one command, such as "+quote(strings.Trim(words[0], "|&;<>$`()\"'\\")), "the exec rule %q is a shell expression", s)
+	}
+	var bad *guard.RuleError
+	if _, err := guard.ParseRule(s); errors.As(err, &bad) {
+		return &problem{bad.Problem, bad.Hint}
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"path/filepath"
-
 	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
@@ -20,9 +18,9 @@ func (p *Policy) names() (out []sandbox.Name) {
 			out = append(out, sandbox.Name{Kind: sandbox.Protect, Exact: path + "$", Below: path + "/", Why: e.Rule})
 		}
 	}
-	for _, name := range wholeNames(p.config.DenyExec) {
-		if base := filepath.Base(name); base != "/" && base != "." {
-			out = append(out, sandbox.Name{Kind: sandbox.Block, Exact: "/" + match.RegexOf(base) + "$", Why: name})
+	for _, r := range p.rules {
+		if r.Whole() {
+			out = append(out, sandbox.Name{Kind: sandbox.Block, Exact: r.Regex(match.RegexOf), Why: r.Text})
 		}
 	}
 	return out

@@ -201,7 +201,7 @@ func TestCheckCommand(t *testing.T) {
 		}
 		got := ""
 		if err := p.CheckCommand(args[0], path, args[1:]); err != nil {
-			got = err.(*ExecError).Rule
+			got = err.(*ExecError).What
 		}
 		if got != tt.want {
 			t.Errorf("%s: denied by %q, want %q", tt.command, got, tt.want)

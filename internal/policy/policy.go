@@ -17,6 +17,7 @@ import (
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/guard"
 	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
@@ -75,6 +76,8 @@ type Policy struct {
 	Removed   []string    `json:"removed_env"` // names taken out of the environment
 	Warnings  []string    `json:"warnings"`
 
+	execs      *guard.Guard // of deny_exec, nil without
+	rules      []guard.Rule // the same
 	config     *config.Config
 	host       Host
 	deny       *match.Set

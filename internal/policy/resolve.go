@@ -51,8 +51,8 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	}
 	p.strikeBefore()
 	p.repos = met.repos
-	for _, e := range p.programs() {
-		p.addBlocked(e)
+	if err := p.commands(); err != nil {
+		return nil, err
 	}
 	return p, nil
 }

@@ -37,7 +37,7 @@ func (s *calls) bind(n *notification) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	sock, errno := s.socketOf(n)
+	sock, errno := s.descriptorOf(n, int(int32(n.args[0])))
 	if errno != 0 {
 		return errno
 	}
@@ -62,8 +62,8 @@ const (
 	maxPath    = 108
 )
 
-// socketOf gives the supervisor a descriptor of the caller's socket.
-func (s *calls) socketOf(n *notification) (int, syscall.Errno) {
+// descriptorOf gives the supervisor a descriptor of the caller's.
+func (s *calls) descriptorOf(n *notification, which int) (int, syscall.Errno) {
 	const thread = unix.O_EXCL // PIDFD_THREAD, Linux 6.9
 	pidfd, err := unix.PidfdOpen(int(n.pid), thread)
 	if err == unix.EINVAL {
@@ -80,7 +80,7 @@ func (s *calls) socketOf(n *notification) (int, syscall.Errno) {
 	if !s.stillAsking(n) {
 		return -1, unix.EPERM
 	}
-	sock, err := unix.PidfdGetfd(pidfd, int(int32(n.args[0])), 0)
+	sock, err := unix.PidfdGetfd(pidfd, which, 0)
 	if err == unix.EBADF {
 		return -1, unix.EBADF
 	} else if err != nil {

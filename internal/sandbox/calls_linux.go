@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +39,8 @@ type calls struct {
 	shared map[uint64]bool // see sharedDevices; nil until needed
 
 	receiver
-	stopped [2]int
-	started bool
+	file *os.File        // of the listener, once it is served
+	conn syscall.RawConn // the same
 }
 
 // The kernel's structures, seccomp_unotify(2).
@@ -97,43 +99,59 @@ func (s *calls) start() error {
 	if s == nil {
 		return nil
 	}
-	if err := unix.Pipe2(s.stopped[:], unix.O_CLOEXEC); err != nil {
+	if err := unix.SetNonblock(s.listener, true); err != nil { // what os.NewFile goes by; nothing else does
 		return fmt.Errorf("serve the command's calls: %w", err)
 	}
-	s.started = true
+	s.file = os.NewFile(uintptr(s.listener), "seccomp listener")
+	conn, err := s.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("serve the command's calls: %w", err)
+	}
+	s.conn = conn
 	s.receive()
 	return nil
 }
 
 // stop ends it. Nobody is left who could ask.
 func (s *calls) stop() {
-	if s == nil {
-		return
+	switch {
+	case s == nil:
+	case s.file == nil:
+		if s.over() {
+			unix.Close(s.listener)
+		}
+	default:
+		s.file.SetReadDeadline(time.Now())
+		if s.over() { // or it is still in use, and aigate ends in a moment
+			s.file.Close()
+		}
 	}
-	if s.started {
-		unix.Write(s.stopped[1], []byte{0})
-	}
-	if !s.over() {
-		return // the descriptors are still in use, and aigate ends in a moment
-	}
-	if s.started {
-		unix.Close(s.stopped[0])
-		unix.Close(s.stopped[1])
-	}
-	unix.Close(s.listener)
 }
 
 // asked waits for the next call. It is false when there will be none.
-func (s *calls) asked() bool {
-	fds := [2]unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.stopped[0]), Events: unix.POLLIN}}
-	for {
-		_, err := unix.Poll(fds[:], -1)
-		if err == unix.EINTR {
-			continue
+//
+// For a moment it waits without the Go scheduler's knowledge, if that has another
+// processor to go on with: calls come in swarms, and a goroutine that leaves the
+// scheduler and comes back costs as much as judging does. A signal by which the
+// scheduler asks for a pause ends ppoll(2), so nothing waits for us. After that
+// it is the runtime's poller that waits; a thread of our own that did would have
+// the runtime's watch (sysmon) look at it every 20 µs for a while.
+func (s *calls) asked() (there bool) {
+	err := s.conn.Read(func(uintptr) bool {
+		fds := &[1]unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}}
+		wait := unix.NsecToTimespec(int64(swarm))
+		if runtime.GOMAXPROCS(0) == 1 {
+			wait = unix.Timespec{}
 		}
-		return err == nil && fds[1].Revents == 0 && fds[0].Revents&unix.POLLIN != 0
-	}
+		n, _, e := syscall.RawSyscall6(unix.SYS_PPOLL, ptrOf(&fds[0]), 1, ptrOf(&wait), 0, 0, 0)
+		there = e == 0 && fds[0].Revents&unix.POLLIN != 0
+		return e == 0 && n > 0
+	})
+	return err == nil && there
 }
+
+// swarm is how long the next call is waited for that way.
+const swarm = 20 * time.Millisecond
 
 // next takes one call and answers it, or has it answered when that is slow.
 func (s *calls) next() (slow bool) {

@@ -24,8 +24,9 @@ type turn struct{ count atomic.Uint64 }
 
 const (
 	// tooLong is how long a receiver may be at work on one call before another
-	// one takes over. Judging takes some 20 µs.
-	tooLong = 10 * time.Millisecond
+	// one takes over. Judging takes some 20 µs. Looking more often is dear: Go's
+	// own watch of its threads is at its busiest after each look.
+	tooLong = 100 * time.Millisecond
 	// calm is how many times nothing must have happened for the watch to end.
 	calm = 10
 	// mostStuck is how many receivers may be stuck at a time: each holds a thread.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/guard"
 	"github.com/AxeForging/aigate/internal/term"
 )
 
@@ -48,6 +49,15 @@ type Options struct {
 	Execs *Execs
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
+}
+
+// Execs judges every program that is executed inside.
+type Execs struct {
+	Guard *guard.Guard
+	// Refused is told of each that is denied, from any goroutine.
+	Refused func(guard.Denial)
+	// Blind, when set, is told once when programs cannot be judged on this machine.
+	Blind func(why string)
 }
 
 // Engine is a way to execute a plan.

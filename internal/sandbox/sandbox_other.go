@@ -39,6 +39,3 @@ func IsPlaceholder(uint32) bool { return false }
 
 // Watch is described for Linux.
 type Watch struct{}
-
-// Execs is described for Linux.
-type Execs struct{}
