@@ -204,7 +204,7 @@ func (s *story) alive(ts *testscript.TestScript, neg bool, args []string) {
 	if neg { // give it the time to notice
 		select {
 		case <-b.done:
-		case <-time.After(3 * time.Second):
+		case <-time.After(s.patience):
 		}
 	} else {
 		time.Sleep(50 * time.Millisecond)

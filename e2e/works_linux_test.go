@@ -85,6 +85,7 @@ func (w *work) commands() map[string]func(*testscript.TestScript, bool, []string
 		"same":     w.same,
 		"terminal": w.terminal,
 		"keys":     w.keys,
+		"press":    w.press,
 		"shows":    w.shows,
 		"screen":   w.screen,
 		"resize":   w.resize,
@@ -180,6 +181,17 @@ func (w *work) tmux(ts *testscript.TestScript, args ...string) string {
 // keys KEY... types; keys are named as tmux does (C-c, Enter) or are the text itself.
 func (w *work) keys(ts *testscript.TestScript, neg bool, args []string) {
 	w.tmux(ts, append([]string{"send-keys", "--"}, args...)...)
+}
+
+// press KEY TEXT presses KEY until the terminal shows TEXT: agents want Ctrl-C twice within a second to end.
+func (w *work) press(ts *testscript.TestScript, neg bool, args []string) {
+	for limit := time.Now().Add(w.patience); time.Now().Before(limit); time.Sleep(300 * time.Millisecond) {
+		if strings.Contains(w.tmux(ts, "capture-pane", "-p"), args[1]) {
+			return
+		}
+		w.keys(ts, neg, args[:1])
+	}
+	ts.Fatalf("the terminal shows:\n%s", w.tmux(ts, "capture-pane", "-p"))
 }
 
 // shows TEXT waits until the terminal shows TEXT (with !: until it does not).
