@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"debug/buildinfo"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -34,7 +38,18 @@ func (r *release) build(system, arch string) ([]byte, error) {
 	if err := c.Run(); err != nil {
 		return nil, fmt.Errorf("go build for %s/%s: %w", system, arch, err)
 	}
-	return os.ReadFile(program)
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return nil, err
+	}
+	info, err := buildinfo.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "vcs.revision" }) {
+		return nil, errors.New("the program does not know its commit: go finds none in a worktree of git's, so make a release in a clone")
+	}
+	return data, nil
 }
 
 // keptOfGo say where things lie and come from, not what they are.
