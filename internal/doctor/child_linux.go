@@ -18,16 +18,25 @@ import (
 // it. It starts here, before the packages initialize that only the rest of aigate needs.
 const childArg = "__doctor"
 
-var children = map[string]func() error{
-	"nothing":    func() error { return nil },
-	"namespaces": namespacesChild,
-	"listener":   listenerChild,
+func trialNamed(name string) func() error {
+	switch name {
+	case "nothing":
+		return func() error { return nil }
+	case "namespaces":
+		return namespacesChild
+	case "listener":
+		return listenerChild
+	}
+	return nil
 }
 
 func init() {
-	if len(os.Args) == 3 && os.Args[1] == childArg && children[os.Args[2]] != nil {
+	if len(os.Args) != 3 || os.Args[1] != childArg {
+		return
+	}
+	if do := trialNamed(os.Args[2]); do != nil {
 		runtime.LockOSThread()
-		if err := children[os.Args[2]](); err != nil {
+		if err := do(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

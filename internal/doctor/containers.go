@@ -11,17 +11,23 @@ type Container struct {
 // option that gives it back, and gives nothing else.
 type option struct{ namespaces, mount, proc string }
 
-var options = map[string]option{
+func options(kind string) (o option, known bool) {
+	switch kind {
 	// Docker's seccomp profile lets unshare and clone of namespaces, mount and umount through for
 	// containers with CAP_SYS_ADMIN alone; its AppArmor profile denies mount; it covers parts of /proc.
-	"docker": {"--security-opt seccomp=unconfined", "--security-opt apparmor=unconfined", "--security-opt systempaths=unconfined"},
-	"podman": {"--security-opt seccomp=unconfined", "--security-opt label=disable", "--security-opt unmask=ALL"},
-	"kubernetes": {"securityContext: {seccompProfile: {type: Unconfined}}", "securityContext: {appArmorProfile: {type: Unconfined}}",
-		"securityContext: {procMount: Unmasked}, with hostUsers: false in the pod"},
+	case "docker":
+		return option{"--security-opt seccomp=unconfined", "--security-opt apparmor=unconfined", "--security-opt systempaths=unconfined"}, true
+	case "podman":
+		return option{"--security-opt seccomp=unconfined", "--security-opt label=disable", "--security-opt unmask=ALL"}, true
+	case "kubernetes":
+		return option{"securityContext: {seccompProfile: {type: Unconfined}}", "securityContext: {appArmorProfile: {type: Unconfined}}",
+			"securityContext: {procMount: Unmasked}, with hostUsers: false in the pod"}, true
+	}
+	return o, false
 }
 
 func (c Container) blame(t Trial) Cause {
-	o, known := options[c.Kind]
+	o, known := options(c.Kind)
 	why := "the container (" + c.Kind + ") does not allow it"
 	if !known {
 		return Cause{why, []string{"let the container nest namespaces (lxc: security.nesting=true; systemd-nspawn: --private-users and SYSTEMD_SECCOMP=0), or run aigate outside of it"}}

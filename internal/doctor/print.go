@@ -18,8 +18,17 @@ const (
 	green, yellow, red, dim, plain = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 )
 
-var marks = map[Result]struct{ word, colour string }{
-	OK: {"ok", green}, Warn: {"warn", yellow}, Fail: {"fail", red}, Absent: {"--", dim},
+// mark is the word in front of a line, and its colour.
+func mark(r Result) (word, colour string) {
+	switch r {
+	case OK:
+		return "ok", green
+	case Warn:
+		return "warn", yellow
+	case Fail:
+		return "fail", red
+	}
+	return "--", dim
 }
 
 // Finding writes a line of the table.
@@ -27,13 +36,13 @@ func (t *Text) Finding(f Finding) {
 	if f.quiet && f.Result == OK {
 		return
 	}
-	m := marks[f.Result]
-	mark := t.colour(m.colour, m.word) + strings.Repeat(" ", 5-len(m.word))
+	word, colour := mark(f.Result)
+	begin := t.colour(colour, word) + strings.Repeat(" ", 5-len(word))
 	state := f.State
 	if f.For != "" {
 		state = fmt.Sprintf("%-8s — %s", f.State, f.For)
 	}
-	fmt.Fprintf(t.W, "  %s %-16s %s\n", mark, f.Name, state)
+	fmt.Fprintf(t.W, "  %s %-16s %s\n", begin, f.Name, state)
 }
 
 func (t *Text) colour(c, text string) string {
