@@ -109,10 +109,12 @@ func examine(on onlooker) *doctor.Report {
 		try(c)
 	}
 	run := try(doctor.Check{Name: "a run here", For: "the sandbox of this folder, built and not used", Try: func() doctor.Outcome {
-		if _, err := tryRun(!configured && err == nil); err != nil {
+		t, err := tryRun(!configured && err == nil)
+		if err != nil {
 			r.Why = err.Error()
 			return doctor.Outcome{Result: doctor.Fail, State: "refused"} // the reason comes last
 		}
+		r.Engine = string(t.engine)
 		return doctor.Outcome{Result: doctor.OK, State: "works"}
 	}})
 	r.Works = run.Result == doctor.OK
@@ -157,9 +159,9 @@ func projectFolder() string {
 }
 
 // engineName is an engine as the mode calls it.
-func engineName(e sandbox.Engine) string {
-	if e == sandbox.Native {
+func engineName(e string) string {
+	if e == string(sandbox.Native) {
 		return "native namespaces"
 	}
-	return string(e)
+	return e
 }

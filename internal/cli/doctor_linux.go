@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"sync"
@@ -35,6 +36,10 @@ func newPatient(conf config.Config) *patient {
 		}
 		return sandbox.Probe(sandbox.Bwrap, p.bwrap)
 	})
+	var failed *sandbox.EngineError
+	if p.engine == sandbox.Bwrap && ourChoice(conf.Engine) && errors.As(p.withBwrap(), &failed) {
+		p.engine = sandbox.Native // as a run does, see otherEngine
+	}
 	return p
 }
 
@@ -71,20 +76,25 @@ func (p *patient) checks() []doctor.Check {
 func notYet() doctor.Outcome { return doctor.Outcome{Result: doctor.Absent, State: "not yet"} }
 
 func (p *patient) tryBwrap() doctor.Outcome {
-	chosen := p.engine == sandbox.Bwrap || p.choice != nil
+	needed := p.engine == sandbox.Bwrap || p.choice != nil
 	o := doctor.Outcome{Result: doctor.Absent, State: doctor.Missing, Without: "aigate makes the namespaces itself (native), which keeps the same promises"}
 	if p.absent != nil {
 		if _, err := exec.LookPath("bwrap"); err == nil {
 			o.State, o.Why = "not used", p.absent.Error()
 			o.Fix = []string{"see who put it there; one that root installed, earlier on the PATH, is used"}
 		}
-		if chosen {
+		if needed {
 			o.Result, o.Without = doctor.Fail, "every run is refused, as engine: bwrap asks for it"
 		}
 		return o
 	}
 	version, err := doctor.Version(p.bwrap)
-	o.State = version
+	if o.State = version; version == "" {
+		o.State = "broken"
+	}
+	if err == nil {
+		err = unfit(p.bwrap)
+	}
 	if err == nil {
 		err = p.withBwrap()
 	}
@@ -92,14 +102,17 @@ func (p *patient) tryBwrap() doctor.Outcome {
 	case err == nil:
 		return doctor.Outcome{Result: doctor.OK, State: version}
 	case !p.Namespaces(): // which has a line
-		return doctor.Outcome{Result: doctor.Fail, State: version}
-	}
-	o = doctor.Outcome{Result: doctor.Warn, State: version, Why: err.Error(), Without: "engine: bwrap is refused"}
-	if chosen {
+		return doctor.Outcome{Result: doctor.Fail, State: o.State}
+	case !needed: // native is taken
+		o.Result = doctor.Warn
+	case ourChoice(p.conf.Engine):
 		o.Result, o.Without = doctor.Fail, "every run is refused, as engine: auto takes bwrap where it is installed"
+	default:
+		o.Result, o.Without = doctor.Fail, "every run is refused, as engine: bwrap asks for it"
 	}
-	if chosen && p.native() == nil {
-		o.Fix = []string{"set engine: native in ~/.aigate/config.yaml; it works here"}
+	o.Why = err.Error()
+	if p.native() == nil {
+		o.Fix = []string{"set engine: native in ~/.aigate/config.yaml; it works here, and bwrap is not tried first"}
 	}
 	return o
 }
@@ -182,7 +195,6 @@ func (p *patient) mode(r *doctor.Report) string {
 	if !r.Works {
 		return "none: `aigate run` would refuse"
 	}
-	r.Engine = string(p.engine)
 	network, quality := "gate", "full isolation"
 	switch {
 	case p.conf.AllowNet == nil:
@@ -198,5 +210,5 @@ func (p *patient) mode(r *doctor.Report) string {
 			break
 		}
 	}
-	return fmt.Sprintf("%s + %s (%s)", engineName(p.engine), network, quality)
+	return fmt.Sprintf("%s + %s (%s)", engineName(r.Engine), network, quality)
 }

@@ -72,6 +72,52 @@ func TestDoctorAgreesWithRun(t *testing.T) {
 	}
 }
 
+// TestOtherEngine puts a bwrap on the PATH that root installed and that does not work: with engine: auto a
+// run takes the other engine and says so when asked, and doctor knows; with engine: bwrap both refuse.
+func TestOtherEngine(t *testing.T) {
+	path := t.TempDir()
+	if err := os.Symlink("/bin/false", filepath.Join(path, "bwrap")); err != nil {
+		t.Fatal(err)
+	}
+	for _, auto := range []bool{true, false} {
+		p := place(t, "allow_net: []\n", []string{"PATH=" + path + ":/usr/bin:/bin"})
+		if !auto {
+			p.env = append(p.env, "AIGATE_ENGINE=bwrap")
+		}
+		said, refused := p.run(t, "unconfined", "run", "-v", "--", "/bin/true")
+		report := p.doctor(t, "unconfined")
+		if refused == auto || strings.Contains(said, "engine native: bwrap did not start") != auto {
+			t.Errorf("run, auto %v: refused %v\n%s", auto, refused, said)
+		}
+		if report.Works != auto || auto && report.Engine != "native" || report.Checks[0].Result == doctor.OK {
+			t.Errorf("doctor, auto %v: %+v", auto, report)
+		}
+		if auto {
+			said, _ := p.run(t, "unconfined", "run", "-q", "--", "/bin/sh", "-c", "echo inside >&2; echo >x")
+			if said != "inside\n" {
+				t.Errorf("said %q", said)
+			}
+		}
+	}
+}
+
+// A bwrap that is setuid is not taken: the user namespace would be root's.
+func TestSetuidBwrap(t *testing.T) {
+	bwrap := filepath.Join(t.TempDir(), "bwrap")
+	if err := os.WriteFile(bwrap, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unfit(bwrap); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(bwrap, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	if err := unfit(bwrap); err == nil {
+		t.Error("one that is setuid is fit")
+	}
+}
+
 func allFixes(r doctor.Report) (out []string) {
 	for _, f := range r.Checks {
 		if f.Result != doctor.OK {

@@ -123,6 +123,11 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	status, err := begun.Run(plan, cmd, opt)
+	if f.otherEngine(&with, conf, err, t) {
+		if begun, err = sandbox.Begin(with); err == nil {
+			status, err = begun.Run(plan, cmd, opt)
+		}
+	}
 	t.total()
 	endNetwork()
 	if f.try != nil {
@@ -159,7 +164,11 @@ func (f *runFlags) begin(conf *config.Config, secrets func() []string, t *timer)
 	if err := maskOutput(with.Caller, conf.Mask, secrets); err != nil {
 		return with, nil, err
 	}
-	if begun, err = sandbox.Begin(with); err != nil {
+	begun, err = sandbox.Begin(with)
+	if f.otherEngine(&with, conf, err, t) {
+		begun, err = sandbox.Begin(with)
+	}
+	if err != nil {
 		return with, nil, runError(err, "")
 	}
 	t.lap("begun")
@@ -337,8 +346,14 @@ func chooseEngine(configured string) (e sandbox.Engine, bwrap, why string, err e
 		if found != nil {
 			return "", "", "", fmt.Errorf("engine bwrap: %w; install bubblewrap (apt install bubblewrap) or set engine: native", found)
 		}
+		if err := unfit(bwrap); err != nil {
+			return "", "", "", fmt.Errorf("engine bwrap: %w; set engine: native", err)
+		}
 		return sandbox.Bwrap, bwrap, "asked for, " + bwrap, nil
 	case "", "auto":
+		if found == nil {
+			found = unfit(bwrap)
+		}
 		if found == nil {
 			return sandbox.Bwrap, bwrap, bwrap + " is there", nil
 		}

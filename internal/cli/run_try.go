@@ -15,7 +15,8 @@ import (
 // doctor says what `run` would say, up to the execution of a command that does not exist. It says
 // nothing, asks nothing, and touches neither terminal nor signals.
 type tried struct {
-	conf *config.Config
+	conf   *config.Config
+	engine sandbox.Engine
 }
 
 // tryRun tries a run of the current folder. Its error is that of `aigate run`.

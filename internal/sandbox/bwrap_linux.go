@@ -76,7 +76,7 @@ func (r *running) beginBwrap() error {
 	// Not os.StartProcess, which first tries, with a process, what the kernel can do.
 	pid, err := syscall.ForkExec(r.Bwrap, argv, attr)
 	if err != nil {
-		return fmt.Errorf("start bubblewrap: %w", err)
+		return &EngineError{fmt.Sprintf("start bubblewrap: %v", err)}
 	}
 	waited := false
 	r.wait = func() {

@@ -77,6 +77,12 @@ var ErrNotExecuted = errors.New("command not executed")
 // with ErrNotExecuted, when everything else is in place.
 const NoCommand = KitDir + "/no-such-command"
 
+// EngineError is what bubblewrap said when it did not get as far as the inner
+// stage: nothing was started, and the other engine may do better.
+type EngineError struct{ Said string }
+
+func (e *EngineError) Error() string { return e.Said }
+
 // ErrEnded is wrapped when the command ran, and the sandbox ended before it.
 var ErrEnded = errors.New("the sandbox was ended")
 

@@ -112,6 +112,7 @@ type running struct {
 	pid1     int // host pid
 	session  *term.Session
 
+	heard bool // of the inside
 	ended bool
 	clock time.Time
 }
@@ -190,6 +191,7 @@ func receive(sock int) (m message, err error) {
 // expect reads a message of one kind; any other is the reason of a failure.
 func (r *running) expect(kind byte) (message, error) {
 	m, err := receive(r.sock)
+	r.heard = r.heard || m.kind != 0
 	if err != nil || m.kind == kind {
 		return m, err
 	}
@@ -204,7 +206,13 @@ func (r *running) failure(m message) error {
 	case msgNoExec:
 		return fmt.Errorf("%w: %w", ErrNotExecuted, syscall.Errno(m.value))
 	case 0:
-		if said := r.explain(); said != "" {
+		said := r.explain()
+		switch {
+		case r.Engine == Bwrap && !r.heard && said == "":
+			return &EngineError{r.Bwrap + " ended without a word"}
+		case r.Engine == Bwrap && !r.heard:
+			return &EngineError{said}
+		case said != "":
 			return errors.New(said)
 		}
 		return errors.New("the sandbox ended before the command was started")
