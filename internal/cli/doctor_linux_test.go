@@ -136,7 +136,7 @@ type somewhere struct {
 func place(t *testing.T, config string, env []string) somewhere {
 	home := t.TempDir()
 	project := filepath.Join(home, "project")
-	for _, dir := range []string{filepath.Join(home, ".aigate"), filepath.Join(project, ".git")} {
+	for _, dir := range []string{filepath.Join(home, ".aigate"), project} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
