@@ -140,7 +140,7 @@ func configuration(configured bool, err error) doctor.Check {
 	return doctor.Check{Name: "configuration", Quiet: true, Try: func() doctor.Outcome {
 		switch {
 		case err != nil:
-			return doctor.Outcome{Result: doctor.Fail, State: "wrong", Why: "it has a mistake, which the last lines show", Without: "every run here is refused"}
+			return doctor.Outcome{Result: doctor.Fail, State: "unusable", Why: "the last lines say why", Without: "every run here is refused"}
 		case !configured:
 			return doctor.Outcome{Result: doctor.Absent, State: "none yet", Why: "there is no ~/.aigate/config.yaml",
 				Without: "`aigate run` asks for it; what is said here goes for the built-in policy, `aigate run --defaults`", Fix: []string{"aigate init"}}
