@@ -68,9 +68,17 @@ func (p *patient) checks() []doctor.Check {
 		doctor.Check{
 			Name: "limits", For: "resource_limits", Try: notYet, Without: "they are read and checked, and not enforced",
 		}, doctor.Check{
-			Name: "exec rules", For: "deny_exec with a sub-command", Try: notYet, Without: "they are checked before the start alone",
+			Name: "exec guard", For: "programs inside are judged by path and arguments (deny_exec)", Try: tryGuard,
+			Without: "inside, deny_exec holds by stubs over the programs alone: a rule with arguments (kubectl delete) is checked before the start and no more",
 		},
 	)
+}
+
+func tryGuard() doctor.Outcome {
+	if active, why := sandbox.ExecGuard(); !active {
+		return doctor.Outcome{Result: doctor.Warn, State: "stubs", Why: why}
+	}
+	return doctor.Outcome{Result: doctor.OK, State: "active"}
 }
 
 func notYet() doctor.Outcome { return doctor.Outcome{Result: doctor.Absent, State: "not yet"} }
