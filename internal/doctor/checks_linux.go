@@ -78,6 +78,9 @@ func (m *Machine) Around() (out []Check) {
 	if f.WSL == 2 {
 		line("WSL", "2", "a Linux kernel in a virtual machine; aigate's tests have not been run there")
 	}
+	if f.SELinux {
+		line("SELinux", "enforcing", "what it refuses is named above, if anything")
+	}
 	if f.InAigate {
 		line("aigate", "around", "this is a sandbox already; one inside it has what the outer one allows")
 	}
