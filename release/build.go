@@ -23,10 +23,10 @@ func (r *release) build(system, arch string) ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, "aigate")
-	// -trimpath: no folder of this machine; -buildvcs: the commit, which `aigate version` shows;
-	// -buildid=: the last hash that says nothing.
+	// -trimpath: no folder of this machine; -buildvcs: the commit, which `aigate version` shows. The build
+	// id stays: macOS's loader wants the LC_UUID that the linker makes of it (go.dev/issue/68678).
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=true", "-mod=readonly",
-		"-ldflags", "-s -w -buildid= -X main.version="+r.Version, "-o", program, ".")
+		"-ldflags", "-s -w -X main.version="+r.Version, "-o", program, ".")
 	c.Dir, c.Stderr = r.Source, os.Stderr
 	for _, e := range os.Environ() {
 		name, _, _ := strings.Cut(e, "=")
