@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"debug/macho"
 	"errors"
 	"fmt"
 	"os"
@@ -49,7 +50,28 @@ func (r *release) build(system, arch string) ([]byte, error) {
 	if !slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "vcs.revision" }) {
 		return nil, errors.New("the program does not know its commit: go finds none in a worktree of git's, so make a release in a clone")
 	}
+	if system == "darwin" {
+		return data, loadable(data, arch)
+	}
 	return data, nil
+}
+
+// loadable says whether macOS would load a program: since version 26 not without a UUID, and on arm64
+// not without a signature, which Go's linker makes without a key.
+func loadable(program []byte, arch string) error {
+	f, err := macho.NewFile(bytes.NewReader(program))
+	if err != nil {
+		return err
+	}
+	const uuid, signature = 0x1b, 0x1d // LC_UUID and LC_CODE_SIGNATURE in mach-o/loader.h
+	has := map[uint32]bool{}
+	for _, l := range f.Loads {
+		has[f.ByteOrder.Uint32(l.Raw())] = true
+	}
+	if !has[uuid] || arch == "arm64" && !has[signature] {
+		return fmt.Errorf("macOS would not load the program for %s: a UUID %v, a signature %v", arch, has[uuid], has[signature])
+	}
+	return nil
 }
 
 // keptOfGo say where things lie and come from, not what they are.
