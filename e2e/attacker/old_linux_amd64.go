@@ -39,3 +39,19 @@ func oldCalls(mode uintptr) map[string]func(string) error {
 		},
 	}
 }
+
+func init() { add("exec-32 FILE", exec32) }
+
+// exec32 executes FILE by the number of another architecture.
+func exec32(args []string) error {
+	low, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_32BIT)
+	if err != nil {
+		return err
+	}
+	copy(low[64:], args[0]+"\x00")
+	at := uint32(uintptr(unsafe.Pointer(&low[0])))
+	*(*uint32)(unsafe.Pointer(&low[0])) = at + 64
+	copy(low[2048:], "--version\x00")
+	*(*uint32)(unsafe.Pointer(&low[4])) = at + 2048
+	return unix.Errno(-int80(11, uintptr(at)+64, uintptr(at), uintptr(at)+16))
+}
