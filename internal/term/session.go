@@ -115,7 +115,7 @@ func (s *Session) take() error {
 	if first {
 		if !s.caller.foreground { // now the modes are ours to look at
 			modes := cooked(s.tty.before)
-			control(s.pty, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &modes) })
+			control(s.pty, func(fd int) error { return unix.IoctlSetTermios(fd, setModes, &modes) })
 		}
 		s.in = &input{pty: s.pty, from: s.tty, lost: func() { go s.guard(s.continued) }, failed: s.hangUp}
 		s.in.wake.L = &s.in.mu
@@ -152,7 +152,7 @@ func (s *Session) Stopped(sig unix.Signal) (foreground bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pty == nil || s.gone.Load() {
-		stopAll(sig)
+		s.caller.signals.stopAll(sig)
 		return false, nil
 	}
 	if sig == unix.SIGTTIN || sig == unix.SIGTTOU {
@@ -170,7 +170,7 @@ func (s *Session) Stopped(sig unix.Signal) (foreground bool, err error) {
 	if err := s.yield(); err != nil && !s.tty.hungUp() {
 		return false, err
 	}
-	stopAll(sig)
+	s.caller.signals.stopAll(sig)
 	if s.wants && inForeground(s.tty.fd) {
 		return true, s.take()
 	}

@@ -22,10 +22,7 @@ type tty struct {
 
 func openTTY(fd int, output bool) (*tty, error) {
 	t := &tty{fd: fd, output: output}
-	path := fmt.Sprintf("/proc/self/fd/%d", fd)
-	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil {
-		path = "/dev/tty" // works after su, too
-	}
+	path := nameOf(fd)
 	const flags = unix.O_RDWR | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 	own, err := unix.Open(path, flags, 0)
 	if err != nil {
@@ -112,7 +109,7 @@ func (t *tty) lose() {
 }
 
 func (t *tty) modes() (*unix.Termios, error) {
-	modes, err := unix.IoctlGetTermios(t.fd, unix.TCGETS)
+	modes, err := unix.IoctlGetTermios(t.fd, getModes)
 	if err != nil {
 		err = fmt.Errorf("the terminal's modes: %w", err)
 	}
@@ -121,7 +118,7 @@ func (t *tty) modes() (*unix.Termios, error) {
 
 func (t *tty) set(modes *unix.Termios) error {
 	for {
-		err := unix.IoctlSetTermios(t.fd, unix.TCSETS, modes)
+		err := unix.IoctlSetTermios(t.fd, setModes, modes)
 		if err == nil {
 			return nil
 		}
@@ -136,7 +133,7 @@ func (t *tty) bare() bool { return t.raw.Load() && !t.output }
 
 // hungUp says whether the terminal has gone.
 func (t *tty) hungUp() bool {
-	_, err := unix.IoctlGetTermios(t.fd, unix.TCGETS)
+	_, err := unix.IoctlGetTermios(t.fd, getModes)
 	return err == unix.EIO
 }
 

@@ -40,7 +40,7 @@ func Inspect() (*Caller, error) {
 // which another job may have had since Inspect.
 func (c *Caller) Listen() {
 	if c.terminal >= 0 {
-		if modes, err := unix.IoctlGetTermios(c.terminal, unix.TCGETS); err == nil {
+		if modes, err := unix.IoctlGetTermios(c.terminal, getModes); err == nil {
 			c.modes = *modes
 		}
 		c.foreground = c.OnPTY(0) && c.OnPTY(1) && inForeground(c.terminal)
@@ -56,7 +56,7 @@ func (c *Caller) inspect(n int) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", names[n], err)
 	}
-	if flags&unix.O_PATH != 0 {
+	if flags&pathOnly != 0 {
 		return fmt.Errorf("%s is a path that was not opened (O_PATH), which leads out of the sandbox: redirect it", names[n])
 	}
 	var st unix.Stat_t
@@ -67,7 +67,7 @@ func (c *Caller) inspect(n int) error {
 	case unix.S_IFDIR:
 		return fmt.Errorf("%s is a directory, which leads out of the sandbox: redirect it", names[n])
 	case unix.S_IFCHR:
-		if modes, err := unix.IoctlGetTermios(n, unix.TCGETS); err == nil {
+		if modes, err := unix.IoctlGetTermios(n, getModes); err == nil {
 			if c.terminal < 0 {
 				c.terminal, c.modes = n, *modes
 			}
@@ -99,22 +99,6 @@ func openNull(n int) (flags int, err error) {
 		err = errors.New("closed, and could not be replaced by /dev/null")
 	}
 	return flags, err
-}
-
-// reopensForWriting says whether a payload given the read-only descriptor n could change the file: by opening
-// /proc/self/fd/n again, which no mount of the sandbox governs, or as its owner by fchmod.
-func reopensForWriting(n int, st *unix.Stat_t) bool {
-	if st.Nlink == 0 { // a here-document of the shell: nobody else has it
-		return false
-	}
-	err := unix.Faccessat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", n), unix.W_OK, unix.AT_EACCESS)
-	switch {
-	case err == unix.EROFS:
-		return false
-	case err == unix.EACCES:
-		return int(st.Uid) == unix.Geteuid()
-	}
-	return true
 }
 
 // readOnly gives the payload something in place of a file that it must not be able to write. Nothing can be

@@ -34,7 +34,7 @@ func (c *Caller) Mask(f Filter) error {
 
 func isNull(fd int) bool {
 	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && uint64(st.Rdev) == nullDevice
 }
 
 // same says that two descriptors lead to the same file.
@@ -52,7 +52,7 @@ type pipe struct {
 
 func newPipe(to int) (*pipe, error) {
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+	if err := makePipe(&p); err != nil {
 		return nil, err
 	}
 	// Reading can be interrupted; the other end is the payload's, and blocks as programs expect.

@@ -23,7 +23,7 @@ func newFeed(file int) (*feed, error) {
 		return nil, err
 	}
 	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+	if err := makePipe(&p); err != nil {
 		return nil, err
 	}
 	// The end that is written to can be interrupted; the other one is the payload's, and blocks as programs expect.
@@ -62,7 +62,7 @@ func (f *feed) run() {
 func (f *feed) finish() {
 	f.w.SetWriteDeadline(time.Now())
 	<-f.done
-	if unread, err := unix.IoctlGetInt(int(f.r.Fd()), unix.TIOCINQ); err == nil {
+	if unread, err := unix.IoctlGetInt(int(f.r.Fd()), inQueue); err == nil {
 		unix.Seek(f.file, f.pos-int64(unread), unix.SEEK_SET)
 	}
 	f.r.Close()
