@@ -338,6 +338,12 @@ func chooseEngine(configured string) (e sandbox.Engine, bwrap, why string, err e
 	if v := os.Getenv("AIGATE_ENGINE"); v != "" {
 		configured = v
 	}
+	if sandbox.Only != "" {
+		if configured != "" && configured != "auto" && configured != string(sandbox.Only) {
+			return "", "", "", fmt.Errorf("engine %s is not for this system; take that line out of the configuration", configured)
+		}
+		return sandbox.Only, "", "this system has no other", nil
+	}
 	bwrap, found := findBwrap()
 	switch configured {
 	case "native":

@@ -16,7 +16,7 @@ import (
 // network gives the sandbox its ways in and out. What it returns ends them
 // after the run, and says what they refused.
 func (f *runFlags) network(opt *sandbox.Options, onTerminal bool, plan *sandbox.Plan, pol *policy.Policy, host policy.Host) (end func(), err error) {
-	if len(plan.Publish) > 0 {
+	if len(plan.Publish) > 0 && !sandbox.SharesLoopback {
 		if opt.Publish, err = gate.Publish(plan.Publish); err != nil {
 			return nil, err
 		}
@@ -59,7 +59,10 @@ func findSlirp() (string, error) {
 // frontText is the gate on this kernel, for --verbose.
 func frontText(f gate.Front, refuses bool) string {
 	text := "the gate, by nf_tables on every port, "
-	if f.Variant == gate.Slirp {
+	switch f.Variant {
+	case gate.Proxy:
+		return "the gate, as a proxy on this machine's loopback"
+	case gate.Slirp:
 		return "slirp4netns, IPv4 alone, to addresses that nf_tables lets through"
 	}
 	if f.Variant == gate.ByPort {

@@ -32,7 +32,6 @@ type Explicit struct {
 	user     string
 	password string
 	asking   chan struct{} // has room for mostAsking
-	over     sync.WaitGroup
 }
 
 const (
@@ -94,19 +93,12 @@ func (x *Explicit) Serve(g *Gate) error {
 			reset(c)
 			continue
 		}
-		x.over.Add(1)
-		go func() {
-			defer x.over.Done()
-			x.handle(g, c)
-		}()
+		go x.handle(g, c)
 	}
 }
 
-// Close stops listening. What is open belongs to the gate, which is closed first.
-func (x *Explicit) Close() {
-	x.listener.Close()
-	x.over.Wait()
-}
+// Close stops listening. What is open belongs to the gate, and ends with it.
+func (x *Explicit) Close() { x.listener.Close() }
 
 // handle takes one connection to its end.
 func (x *Explicit) handle(g *Gate, c *net.TCPConn) {

@@ -63,10 +63,11 @@ type Execs struct {
 // Engine is a way to execute a plan.
 type Engine string
 
-// The engines of Linux.
+// The engines of Linux, and the one of macOS.
 const (
-	Native Engine = "native" // aigate makes the namespaces itself
-	Bwrap  Engine = "bwrap"  // bubblewrap makes them
+	Native         Engine = "native"   // aigate makes the namespaces itself
+	Bwrap          Engine = "bwrap"    // bubblewrap makes them
+	SeatbeltEngine Engine = "seatbelt" // sandbox-exec
 )
 
 // ErrNotExecuted is wrapped when the sandbox stood but execve failed; the

@@ -12,7 +12,7 @@ const (
 	getModes = unix.TIOCGETA
 	setModes = unix.TIOCSETA
 	inQueue  = 0x4004667f // FIONREAD of <sys/filio.h>, which x/sys does not have
-	pathOnly = 0 // no such thing here
+	pathOnly = 0          // no such thing here
 )
 
 var nullDevice = unix.Mkdev(3, 2)
