@@ -111,6 +111,8 @@ func (f *runFlags) run(args []string) error {
 			say("warning: %s", w)
 		}
 		with.Caller.Listen() // late: from here on Ctrl-C is for the command
+	} else {
+		defer deferSignals()()
 	}
 	opt := sandbox.Options{Spare: spare(host), Here: true, Timing: t.stage(), Watch: pol.Watch(t.say, say),
 		Network: func(f gate.Front, refuses bool) { t.say("network: %s", frontText(f, refuses)) }}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/policy"
@@ -43,6 +45,20 @@ func (f *runFlags) command(pol *policy.Policy, args []string) (sandbox.Command, 
 		return command(pol, args)
 	}
 	return sandbox.Command{Path: sandbox.NoCommand, Args: args, Env: pol.Env}, nil
+}
+
+// deferSignals has Ctrl-C wait for the moment that a trial takes: placeholders would stay in the project.
+func deferSignals() (again func()) {
+	arrived := make(chan os.Signal, 1)
+	signal.Notify(arrived, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return func() {
+		signal.Stop(arrived)
+		select {
+		case s := <-arrived:
+			dieOf(s.(syscall.Signal))
+		default:
+		}
+	}
 }
 
 // tryError makes a success of the one failure that was wanted.
