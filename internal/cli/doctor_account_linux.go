@@ -8,30 +8,12 @@ import (
 // accounts are the lines about what `aigate setup` makes: the sandbox's user, and where AppArmor asks
 // for one, a profile of the program.
 func (p *patient) accounts() []doctor.Check {
-	checks := []doctor.Check{{
-		Name: "account", For: "whom persistent ACLs deny files to, and run --as-runner", Try: p.tryAccount,
-		Fix: []string{"sudo aigate setup"},
-	}}
+	checks := []doctor.Check{p.accountCheck()}
 	if state := account.Profile(); state != "" {
 		checks = append(checks, doctor.Check{Name: "AppArmor", For: "restricts user namespaces to programs with a profile",
 			Try: func() doctor.Outcome { return profileOutcome(state, p.Namespaces(), p.Facts().AppArmorLabel) }})
 	}
 	return checks
-}
-
-func (p *patient) tryAccount() doctor.Outcome {
-	group, user := orDefault(p.conf.Group, "ai-agents"), orDefault(p.conf.User, "ai-runner")
-	state, err := account.State(group, user)
-	switch {
-	case err != nil:
-		return doctor.Outcome{Result: doctor.Warn, State: "unknown", Why: err.Error()}
-	case state == "ready":
-		return doctor.Outcome{Result: doctor.OK, State: state}
-	case state == "not set up":
-		return doctor.Outcome{Result: doctor.Absent, State: state, Without: "deny_read has one layer, the sandbox, and run --as-runner is refused"}
-	}
-	return doctor.Outcome{Result: doctor.Warn, State: state, Why: "group " + group + ", user " + user + ": " + state,
-		Without: "run --as-runner is refused, and ACLs may deny nothing"}
 }
 
 // profileOutcome says what the profile comes to, given whether namespaces are to be had.
