@@ -49,6 +49,9 @@ var errNotInitialized = errors.New("aigate not initialized: run `aigate init` to
 func (f *runFlags) print(pol *policy.Policy, plan *sandbox.Plan) error {
 	if !f.json {
 		_, err := fmt.Print(plan)
+		if sandbox.Only == sandbox.SeatbeltEngine && err == nil {
+			_, err = fmt.Printf("\n; the profile, but for the port of the gate, the terminal and the folder of the run\n%s", plan.Seatbelt(sandbox.Seat{Tmp: "/private/tmp/aigate-0"}))
+		}
 		return err
 	}
 	e := json.NewEncoder(os.Stdout)

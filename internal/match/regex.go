@@ -41,7 +41,7 @@ func (s *Set) Regexes(project string, roots ...string) (out []Regex) {
 			x := r.regex(in, true)
 			x.Pattern = s.patterns[r.pattern]
 			for j := i + 1; j < len(s.rules); j++ {
-				if !s.rules[j].takesBack {
+				if !s.rules[j].takesBack || s.rules[i].apart(&s.rules[j]) {
 					continue
 				}
 				for _, b := range s.spellings(ways, j) {
@@ -55,6 +55,15 @@ func (s *Set) Regexes(project string, roots ...string) (out []Regex) {
 		}
 	}
 	return out
+}
+
+// apart says that no name can be meant by both rules, whatever its case. A
+// profile would be ten times as long with what never matters.
+func (r *rule) apart(o *rule) bool {
+	differ := func(a, b byte) bool {
+		return a != 0 && b != 0 && a < 128 && b < 128 && unicode.ToLower(rune(a)) != unicode.ToLower(rune(b))
+	}
+	return differ(r.first, o.first) || differ(r.last, o.last)
 }
 
 // spellings are a rule, and the rule as its place is without symlinks.

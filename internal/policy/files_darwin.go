@@ -28,6 +28,7 @@ func realPath(path string) (string, unix.Stat_t, error) {
 		return "", st, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	var buf [unix.PathMax]byte
+	//lint:ignore SA1019 x/sys has no function for a command with a buffer, and to call libSystem takes cgo
 	if _, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(fd), unix.F_GETPATH, uintptr(unsafe.Pointer(&buf))); errno != 0 {
 		return "", st, &fs.PathError{Op: "fcntl F_GETPATH", Path: path, Err: errno}
 	}

@@ -72,6 +72,9 @@ func (n Network) text(ports []uint16) []string {
 		return []string{"Network: none but loopback."}
 	}
 	out := []string{"Network: TCP connections to these and to nothing else:"}
+	if judgedByName {
+		out[0] = "Network: TCP connections to these and to nothing else, by the proxy that HTTP_PROXY and its like name:"
+	}
 	if n.Slirp {
 		out[0] = "Network: TCP, UDP and ping over IPv4 to the addresses of these, and to nothing else:"
 	}
@@ -82,6 +85,11 @@ func (n Network) text(ports []uint16) []string {
 		return append(out,
 			"No other name exists here (NXDOMAIN, \"could not resolve host\"), and any other address refuses",
 			"(ECONNREFUSED, \"connection refused\"). There is no proxy to go around by.")
+	}
+	if judgedByName {
+		return append(out,
+			"The proxy refuses everything else (403); what does not go through it is refused (EPERM). Names cannot",
+			"be looked up here, the proxy does that. AIGATE_SOCKS is the same proxy for programs that speak SOCKS 5.")
 	}
 	return append(out,
 		"No other name exists here (NXDOMAIN, \"could not resolve host\"), any other address or port refuses",

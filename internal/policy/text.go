@@ -15,7 +15,7 @@ func (p *Policy) Text() string {
 	line("You run in a sandbox made by aigate. It is a rule, not a fault, when one of these fails.")
 	line("The kernel enforces it; trying other ways does not help. Ask the user to change the rules.")
 	line("")
-	line("Reads as empty, and cannot be written (EROFS):")
+	line("%s", deniedWords)
 	for _, r := range p.config.DenyRead {
 		line("  %s", r)
 	}
@@ -24,9 +24,9 @@ func (p *Policy) Text() string {
 		line("  %s", quoted(w.Path))
 	}
 	for _, s := range p.Private {
-		line("  %s (private, empty at the start, gone at the end)", s.Path)
+		line("  %s (%s)", s.Path, privateWords)
 	}
-	line("but not (EROFS, EBUSY, or \"could not lock\" from git config):")
+	line("%s", keptWords)
 	for _, e := range p.Protected {
 		line("  %s", quoted(e.Path))
 	}

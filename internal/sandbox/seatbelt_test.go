@@ -54,7 +54,7 @@ func seatbeltPlans() map[string]*Plan {
 		OwnNet: true, Dir: nasty,
 		Steps: []Step{{Kind: Bind, Path: nasty, Mode: ModeDir, Why: "the project"}, {Kind: Protect, Path: nasty + "/\"))(allow default)"},
 			{Kind: Mask, Path: nasty + "/\\"}, {Kind: Mask, Path: nasty + "/\\\""}, {Kind: Hide, Path: nasty + "/e\u0301 \u00e9"}, {Kind: Block, Path: nasty + "/curl"}},
-		Names: []Name{{Kind: Mask, Exact: `^/x"\\(y\)$`, Below: "^/x/"}},
+		Names: []Name{{Kind: Mask, Exact: `^/x"\\\(y\)$`, Below: "^/x/"}},
 	}}
 }
 
@@ -349,6 +349,32 @@ func TestSeatbeltVerdicts(t *testing.T) {
 					t.Errorf("%s: %s %q allowed: %v", way, a.op, a.path, got)
 				}
 			}
+		}
+	}
+}
+
+// What the last stage tries before the start is refused by the profile, so that a
+// start that is refused tells of the system and not of us.
+func TestSeatbeltTries(t *testing.T) {
+	ops := map[string]string{"read": "file-read-data", "write": "file-write-data", "create": "file-write-create", "rename": "file-write-unlink", "connect": "network-outbound"}
+	for name, p := range seatbeltPlans() {
+		plan := withTries(*p, seat.Tmp)
+		rules := parseSBPL(t, plan.Seatbelt(seat))
+		checks := tries(&plan, seat.Tmp, 1)
+		for _, c := range checks {
+			path := c.Path
+			if c.Op == "connect" {
+				path = "localhost:" + path
+			}
+			if op := ops[c.Op]; op != "" && verdict(rules, act{op: op, path: path}, "last") {
+				t.Errorf("%s: %s %s is allowed", name, c.Op, c.Path)
+			}
+		}
+		if verdict(rules, act{op: "file-read-data", path: seat.Tmp + "/try-named.ok"}, "last") != true {
+			t.Errorf("%s: what is taken back is denied", name)
+		}
+		if n := len(checks); n != 10 && !(name == "host" && n == 9) {
+			t.Errorf("%s: %d checks", name, n)
 		}
 	}
 }
