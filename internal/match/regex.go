@@ -20,9 +20,9 @@ import (
 // the Kelvin sign, ligatures) are not among the cases: no such name can be made in
 // the sandbox at all.
 type Regex struct {
-	Exact   string   // the paths that the pattern names
-	Below   string   // what lies in them, if they are directories
+	Body    string   // the paths that the pattern names, but for the ^ before and the $ behind
 	DirOnly bool     // only directories are named
+	Fixed   string   // a place that is spelled out, "" for others: it needs no expression
 	Ways    []string // directories that a path spells out, by which it would be moved
 	Back    []Regex  // later patterns that take something back
 	Pattern string
@@ -45,7 +45,7 @@ func (s *Set) Regexes(project string, roots ...string) (out []Regex) {
 					continue
 				}
 				for _, b := range s.spellings(ways, j) {
-					if back := b.regex(in, false); back.Exact != "" {
+					if back := b.regex(in, false); back.Body != "" {
 						back.Pattern = s.patterns[b.pattern]
 						x.Back = append(x.Back, back)
 					}
@@ -82,10 +82,13 @@ func RegexOf(text string) string { return spelled(text, true) }
 // empty when nothing can be said.
 func (r *rule) regex(in *scope, wide bool) Regex {
 	x := Regex{DirOnly: r.dirOnly}
-	head := "^"
+	head := ""
 	segs := r.segs
 	if r.literal {
 		segs = literals(r.path)
+		if r.base == atRoot {
+			x.Fixed = r.path
+		}
 	}
 	switch tops := in.tops(r); {
 	case r.base == atRoot:
@@ -110,10 +113,10 @@ func (r *rule) regex(in *scope, wide bool) Regex {
 		body += "/" + text
 		spelledOut = spelledOut && seg.kind == literal
 		if spelledOut && n+1 < len(segs) && !(r.base == atRoot && n == 0) {
-			x.Ways = append(x.Ways, body+"$")
+			x.Ways = append(x.Ways, body)
 		}
 	}
-	x.Exact, x.Below = body+"$", body+"/"
+	x.Body = body
 	return x
 }
 

@@ -11,17 +11,16 @@ import (
 func denies(t testing.TB, rules []Regex, path string, dir bool) bool {
 	t.Helper()
 	is := func(expr string) bool { return regexp.MustCompile(bytewise(expr)).MatchString(latin(path)) }
-	back := func(r Regex, of func(Regex) string) bool {
+	back := func(r Regex, end string) bool {
 		for _, b := range r.Back {
-			if is(of(b)) && (!b.DirOnly || dir || of(b) == b.Below) {
+			if is("^"+b.Body+end) && (!b.DirOnly || dir || end == "/") {
 				return true
 			}
 		}
 		return false
 	}
 	for _, r := range rules {
-		if is(r.Exact) && (!r.DirOnly || dir) && !back(r, func(b Regex) string { return b.Exact }) ||
-			is(r.Below) && !back(r, func(b Regex) string { return b.Below }) {
+		if is("^"+r.Body+"$") && (!r.DirOnly || dir) && !back(r, "$") || is("^"+r.Body+"/") && !back(r, "/") {
 			return true
 		}
 	}
@@ -91,7 +90,7 @@ func TestRegexes(t *testing.T) {
 				if got := denies(t, rules, strings.TrimSuffix(place(path), "/"), dir); got != want {
 					t.Errorf("%s: %q denied: %v", tt.patterns, path, got)
 					for _, r := range rules {
-						t.Logf("%s  %s  but %d", r.Exact, r.Below, len(r.Back))
+						t.Logf("%s  but %d", r.Body, len(r.Back))
 					}
 				}
 			}
@@ -103,7 +102,7 @@ func TestRegexes(t *testing.T) {
 func TestRegexSyntax(t *testing.T) {
 	rules := parseAda(t, "*.{pem,key}", "[[:alpha:]é-ü]?**", "a{2}", "(?i)x", "~/.ssh/", "!b[!c]", "\U0001F600").Regexes("/p {1,2}(?:x)")
 	for _, r := range rules {
-		for _, text := range append([]string{r.Exact, r.Below}, r.Ways...) {
+		for _, text := range append([]string{r.Body}, r.Ways...) {
 			for _, bad := range []string{"(?", "[:", `\d`, `\x`} {
 				if strings.Contains(strings.ReplaceAll(strings.ReplaceAll(text, `\(\?`, ""), `\\`, ""), bad) {
 					t.Errorf("%s: %q has %q", r.Pattern, text, bad)
@@ -121,9 +120,9 @@ func TestRegexWays(t *testing.T) {
 	for _, r := range parseAda(t, "a/b/c", "d/*/e", "~/.x/y", ".env").Regexes("/p") {
 		got = append(got, fmt.Sprintf("%s: %s", r.Pattern, strings.Join(r.Ways, " ")))
 	}
-	want := `a/b/c: ^/p/[Aa]$ ^/p/[Aa]/[Bb]$
-d/*/e: ^/p/[Dd]$
-~/.x/y: ^/[Uu][Ss][Ee][Rr][Ss]/[Aa][Dd][Aa]$ ^/[Uu][Ss][Ee][Rr][Ss]/[Aa][Dd][Aa]/\.[Xx]$
+	want := `a/b/c: /p/[Aa] /p/[Aa]/[Bb]
+d/*/e: /p/[Dd]
+~/.x/y: /[Uu][Ss][Ee][Rr][Ss]/[Aa][Dd][Aa] /[Uu][Ss][Ee][Rr][Ss]/[Aa][Dd][Aa]/\.[Xx]
 .env: `
 	if all := strings.Join(got, "\n"); all != want {
 		t.Errorf("got\n%s\nwant\n%s", all, want)

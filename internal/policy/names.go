@@ -10,17 +10,16 @@ import (
 // are not there, and programs by what they are called.
 func (p *Policy) names() (out []sandbox.Name) {
 	for _, r := range p.deny.Regexes(p.Project, p.outer...) {
-		out = append(out, sandbox.Name{Kind: sandbox.Mask, Exact: r.Exact, Below: r.Below, DirOnly: r.DirOnly, Ways: r.Ways, Back: back(r.Back), Why: r.Pattern})
+		out = append(out, sandbox.Name{Kind: sandbox.Mask, Body: r.Body, Fixed: r.Fixed, DirOnly: r.DirOnly, Ways: r.Ways, Back: back(r.Back), Why: r.Pattern})
 	}
 	for _, e := range p.Protected {
 		if e.Missing {
-			path := "^" + match.RegexOf(first(e))
-			out = append(out, sandbox.Name{Kind: sandbox.Protect, Exact: path + "$", Below: path + "/", Why: e.Rule})
+			out = append(out, sandbox.Name{Kind: sandbox.Protect, Body: match.RegexOf(first(e)), Why: e.Rule})
 		}
 	}
 	for _, r := range p.rules {
 		if r.Whole() {
-			out = append(out, sandbox.Name{Kind: sandbox.Block, Exact: r.Regex(match.RegexOf), Why: r.Text})
+			out = append(out, sandbox.Name{Kind: sandbox.Block, Body: r.Regex(match.RegexOf), Why: r.Text})
 		}
 	}
 	return out
@@ -37,7 +36,7 @@ func first(e Protected) string {
 
 func back(rules []match.Regex) (out []sandbox.Name) {
 	for _, r := range rules {
-		out = append(out, sandbox.Name{Exact: r.Exact, Below: r.Below, DirOnly: r.DirOnly, Why: r.Pattern})
+		out = append(out, sandbox.Name{Body: r.Body, DirOnly: r.DirOnly, Why: r.Pattern})
 	}
 	return out
 }

@@ -95,13 +95,13 @@ type Plan struct {
 	Names []Name `json:"names,omitempty"`
 }
 
-// Name is a rule that goes by regular expressions of paths.
+// Name is a rule for what may not exist yet.
 type Name struct {
-	Kind    Kind     `json:"kind"` // Mask, Protect or Block
-	Exact   string   `json:"exact"`
-	Below   string   `json:"below,omitempty"` // what lies in it
+	Kind    Kind     `json:"kind"`            // Mask, Protect or Block
+	Body    string   `json:"body,omitempty"`  // an expression of paths without its ^ and $; whole with Block
+	Fixed   string   `json:"fixed,omitempty"` // a place instead
 	DirOnly bool     `json:"dir_only,omitempty"`
-	Ways    []string `json:"ways,omitempty"` // folders that must stay where they are
+	Ways    []string `json:"ways,omitempty"` // folders that must stay where they are, as Body
 	Back    []Name   `json:"back,omitempty"` // what is not meant
 	Why     string   `json:"why,omitempty"`
 }

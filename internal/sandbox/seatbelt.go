@@ -137,10 +137,9 @@ func (b *profile) writes(p *Plan, s Seat) {
 	b.rule("allow file-write*", open)
 	b.rule("allow file-write-create", p.paths(literalPath, Make))
 	// What leads to a denied or protected name stays where it is, or the name would be another.
+	var ways []string
 	for _, n := range p.Names {
-		for _, way := range n.Ways {
-			pinned = append(pinned, regex(way))
-		}
+		ways = append(ways, n.Ways...)
 	}
 	for _, step := range p.Steps {
 		if slices.Contains([]Kind{Mask, Hide, Protect, Text}, step.Kind) {
@@ -148,7 +147,8 @@ func (b *profile) writes(p *Plan, s Seat) {
 		}
 	}
 	slices.Sort(pinned)
-	b.rule("deny file-write-unlink", slices.Compact(pinned))
+	slices.Sort(ways)
+	b.rule("deny file-write-unlink", append(slices.Compact(pinned), anyOf(slices.Compact(ways), "$")...))
 	b.line("; letters beyond ASCII that are the same as ASCII to a volume without case, and such as HFS+ passes over")
 	b.rule("deny file-write-create", []string{regex("(" + strings.Join(confusing, "|") + ")")})
 }
@@ -259,46 +259,90 @@ func (b *profile) denies(p *Plan) {
 
 // deniesByName are for what may come into being.
 func (b *profile) deniesByName(names []Name) {
-	var protect, mask, block []string
+	var protect, block, mask []string
+	groups, order := map[string]*group{}, []*group{}
 	for _, n := range names {
 		switch {
 		case n.Kind == Block:
-			block = append(block, regex(n.Exact))
+			block = append(block, regex(n.Body))
 		case n.Kind == Protect:
-			protect = append(protect, regex(n.Exact), regex(n.Below))
-		case len(n.Back) == 0 && !n.DirOnly:
-			mask = append(mask, regex(n.Exact), regex(n.Below))
+			protect = append(protect, n.Body)
+		case n.Fixed != "" && len(n.Back) == 0: // spelled as tools spell it
+			mask = append(mask, literalPath(n.Fixed)+" "+subpath(n.Fixed))
 		default:
-			mask = append(mask, n.exact(), n.below())
+			key := fmt.Sprint(n.DirOnly, n.Back)
+			if groups[key] == nil {
+				groups[key] = &group{dirOnly: n.DirOnly, back: n.Back}
+				order = append(order, groups[key])
+			}
+			groups[key].bodies = append(groups[key].bodies, n.Body)
 		}
 	}
+	for _, g := range order {
+		mask = append(mask, g.filters()...)
+	}
 	b.line("; the same by name, for what comes into being")
-	b.rule("deny file-write*", protect)
+	b.rule("deny file-write*", append(anyOf(protect, "$"), anyOf(protect, "/")...))
 	b.rule(unreadable, mask)
 	b.rule("deny process-exec", block)
 }
 
-func (n Name) exact() string {
-	filters := []string{regex(n.Exact)}
-	if n.DirOnly {
-		filters = append(filters, "(vnode-type DIRECTORY)")
-	}
-	for _, back := range n.Back {
-		if back.DirOnly {
-			filters = append(filters, "(require-not (require-all "+regex(back.Exact)+" (vnode-type DIRECTORY)))")
-			continue
-		}
-		filters = append(filters, "(require-not "+regex(back.Exact)+")")
-	}
-	return all(filters)
+// A group is the rules from which the same is taken back.
+type group struct {
+	bodies  []string
+	dirOnly bool
+	back    []Name
 }
 
-func (n Name) below() string {
-	filters := []string{regex(n.Below)}
-	for _, back := range n.Back {
-		filters = append(filters, "(require-not "+regex(back.Below)+")")
+func (g *group) filters() (out []string) {
+	var not, notBelow, notDir []string
+	for _, back := range g.back {
+		notBelow = append(notBelow, back.Body)
+		if back.DirOnly {
+			notDir = append(notDir, back.Body)
+		} else {
+			not = append(not, back.Body)
+		}
 	}
-	return all(filters)
+	for _, here := range anyOf(g.bodies, "$") {
+		filters := []string{here}
+		if g.dirOnly {
+			filters = append(filters, "(vnode-type DIRECTORY)")
+		}
+		for _, r := range anyOf(not, "$") {
+			filters = append(filters, "(require-not "+r+")")
+		}
+		for _, r := range anyOf(notDir, "$") {
+			filters = append(filters, "(require-not (require-all "+r+" (vnode-type DIRECTORY)))")
+		}
+		out = append(out, all(filters))
+	}
+	for _, below := range anyOf(g.bodies, "/") {
+		filters := []string{below}
+		for _, r := range anyOf(notBelow, "/") {
+			filters = append(filters, "(require-not "+r+")")
+		}
+		out = append(out, all(filters))
+	}
+	return out
+}
+
+// anyOf puts expressions of paths together, as many as make one of a good size.
+func anyOf(bodies []string, end string) (out []string) {
+	const most = 1 << 10
+	for i := 0; i < len(bodies); {
+		n, size := i+1, len(bodies[i])
+		for ; n < len(bodies) && size+len(bodies[n]) < most; n++ {
+			size += len(bodies[n])
+		}
+		if body := strings.Join(bodies[i:n], "|"); n-i > 1 {
+			out = append(out, regex("^("+body+")"+end))
+		} else {
+			out = append(out, regex("^"+body+end))
+		}
+		i = n
+	}
+	return out
 }
 
 func all(filters []string) string {

@@ -37,13 +37,14 @@ func seatbeltPlans() map[string]*Plan {
 			{Kind: Block, Path: "/usr/bin/curl"},
 		},
 		Names: []Name{
-			{Kind: Mask, Exact: `^/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]$`, Below: `^/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]/`},
-			{Kind: Mask, Exact: `^/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]\.[^/]*$`, Below: `^/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]\.[^/]*/`,
-				Back: []Name{{Exact: `^/Users/ada/shop(/[^/]+)*/\.env\.example$`, Below: `^/Users/ada/shop(/[^/]+)*/\.env\.example/`}}},
-			{Kind: Mask, Exact: `^/Users/ada/shop(/[^/]+)*/secrets$`, Below: `^/Users/ada/shop(/[^/]+)*/secrets/`, DirOnly: true},
-			{Kind: Mask, Exact: `^/Users/ada/shop/deploy/key$`, Below: `^/Users/ada/shop/deploy/key/`, Ways: []string{`^/Users/ada/shop/deploy$`}},
-			{Kind: Protect, Exact: `^/Users/ada/shop/\.[Vv][Ss][Cc][Oo][Dd][Ee]$`, Below: `^/Users/ada/shop/\.[Vv][Ss][Cc][Oo][Dd][Ee]/`},
-			{Kind: Block, Exact: `/[Cc][Uu][Rr][Ll]$`},
+			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]`},
+			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]\.[^/]*`, Back: []Name{{Body: `/Users/ada/shop(/[^/]+)*/\.env\.example`}}},
+			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/secrets`, DirOnly: true},
+			{Kind: Mask, Body: `/Users/ada/shop/deploy/key`, Ways: []string{`/Users/ada/shop/deploy`}},
+			{Kind: Mask, Body: `/[Uu]sers/ada/\.gnupg`, Fixed: "/Users/ada/.gnupg"},
+			{Kind: Protect, Body: `/Users/ada/shop/\.[Vv][Ss][Cc][Oo][Dd][Ee]`},
+			{Kind: Protect, Body: `/Users/ada/shop/\.[Ee][Nn][Vv][Rr][Cc]`},
+			{Kind: Block, Body: `/[Cc][Uu][Rr][Ll]$`},
 		},
 	}
 	none := *gated
@@ -54,7 +55,7 @@ func seatbeltPlans() map[string]*Plan {
 		OwnNet: true, Dir: nasty,
 		Steps: []Step{{Kind: Bind, Path: nasty, Mode: ModeDir, Why: "the project"}, {Kind: Protect, Path: nasty + "/\"))(allow default)"},
 			{Kind: Mask, Path: nasty + "/\\"}, {Kind: Mask, Path: nasty + "/\\\""}, {Kind: Hide, Path: nasty + "/e\u0301 \u00e9"}, {Kind: Block, Path: nasty + "/curl"}},
-		Names: []Name{{Kind: Mask, Exact: `^/x"\\\(y\)$`, Below: "^/x/"}},
+		Names: []Name{{Kind: Mask, Body: `/x"\\\(y\)`}},
 	}}
 }
 
@@ -209,8 +210,8 @@ func TestSeatbeltStrings(t *testing.T) {
 			}
 		}
 		for _, n := range plan.Names {
-			if !slices.Contains(texts, n.Exact) {
-				t.Errorf("%s: %q is in no string", name, n.Exact)
+			if !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, n.Body) || n.Fixed != "" && s == n.Fixed }) {
+				t.Errorf("%s: %q is in no string", name, n.Body)
 			}
 		}
 	}
@@ -317,7 +318,7 @@ func TestSeatbeltVerdicts(t *testing.T) {
 		return out
 	}
 	allowed := slices.Concat(
-		read("/etc/hosts", "/Users/ada/notes", p+"/main.go", p+"/.envrc", p+"/.env.example", p+"/x/.env.example", "/dev/null", "/dev/urandom", "/dev/ttys007", "/dev/fd/3",
+		read("/etc/hosts", "/Users/ada/notes", p+"/main.go", p+"/.envrcs", p+"/.env.example", p+"/x/.env.example", "/dev/null", "/dev/urandom", "/dev/ttys007", "/dev/fd/3",
 			seat.Tmp+"/x", "/private/tmp/wanted/x", p+"/.git/config", p+"/secrets"),
 		write(p+"/main.go", p+"/new/deep", seat.Tmp+"/x", "/Users/ada/.npm/x", "/private/tmp/wanted/x", "/Users/ada/.claude.json", p+"/.gitignore", p+"/.git/index"),
 		only("file-read-metadata", p+"/.env", p+"/a/b/.env", "/Users/ada/.ssh", "/private/tmp/x"),
@@ -328,11 +329,11 @@ func TestSeatbeltVerdicts(t *testing.T) {
 		only("network-inbound", "localhost:3000"))
 	denied := slices.Concat(
 		read(p+"/.env", p+"/a/b/.env", p+"/new/.ENV", p+"/.env.local", p+"/.env/x", p+"/.env.local/.env.example", p+"/secrets/x", p+"/y/secrets/x", p+"/deploy/key",
-			"/Users/ada/.ssh", "/Users/ada/.ssh/id", "/Users/ada/.aigate/config.yaml", "/private/tmp/other", "/private/tmp/aigate-2/x", "/private/var/folders/x/T/y",
+			"/Users/ada/.ssh", "/Users/ada/.ssh/id", "/Users/ada/.gnupg", "/Users/ada/.gnupg/x", "/Users/ada/.aigate/config.yaml", "/private/tmp/other", "/private/tmp/aigate-2/x", "/private/var/folders/x/T/y",
 			"/dev/ttys001", "/dev/disk0", "/dev/bpf0", "/dev/cu.modem", seat.Tmp+"/try.denied", seat.Tmp+"/try-named.abc"),
 		list{{op: "file-read-data", path: p + "/secrets", dir: true}},
 		write("/etc/hosts", "/Users/ada/.zshrc", "/Users/ada/shop2/x", "/Users/ada/.npmrc", "/private/tmp/other", "/private/tmp", p+"/.git/config", p+"/.git/hooks", p+"/.git/hooks/pre-commit",
-			p+"/.vscode", p+"/.VSCode/tasks.json", p+"/.env", p+"/new/.ENV", p+"/a/b/.env", seat.Tmp+"/policy.txt", seat.Tmp+"/try.kept", "/dev/disk0", "/dev/ttys001"),
+			p+"/.vscode", p+"/.VSCode/tasks.json", p+"/.envRC", p+"/.env", p+"/new/.ENV", p+"/a/b/.env", seat.Tmp+"/policy.txt", seat.Tmp+"/try.kept", "/dev/disk0", "/dev/ttys001"),
 		only("file-write-unlink", p, p+"/.git", p+"/a", p+"/a/b", p+"/deploy", "/Users/ada/.npm", seat.Tmp, "/private/tmp/wanted"),
 		only("file-write-create", "/Users/ada/new", p+"/.v\u017fcode", p+"/con\ufb01g", p+"/.g\u200cit", seat.Tmp+".beside"),
 		only("process-exec", "/usr/bin/curl", p+"/curl", "/opt/homebrew/bin/CURL"),

@@ -25,9 +25,8 @@ func withTries(p Plan, tmp string) Plan {
 		Step{Kind: Protect, Path: path.Join(tmp, policyName), Why: "aigate's own"},
 		Step{Kind: Protect, Path: path.Join(tmp, tryKept), Why: "tried before the start"},
 		Step{Kind: Mask, Path: path.Join(tmp, tryDenied), Why: "tried before the start"})
-	name := "^" + tmp + "/[Tt][Rr][Yy]-[Nn][Aa][Mm][Ee][Dd]\\."
-	p.Names = append(slices.Clone(p.Names), Name{Kind: Mask, Exact: name + "[^/]*$", Below: name + "[^/]*/",
-		Back: []Name{{Exact: name + "[Oo][Kk]$", Below: name + "[Oo][Kk]/"}}, Why: "tried before the start"})
+	name := tmp + "/[Tt][Rr][Yy]-[Nn][Aa][Mm][Ee][Dd]\\."
+	p.Names = append(slices.Clone(p.Names), Name{Kind: Mask, Body: name + "[^/]*", Back: []Name{{Body: name + "[Oo][Kk]"}}, Why: "tried before the start"})
 	return p
 }
 
