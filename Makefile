@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # benchmarks compare with fd and slirp4netns.
 TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) \
 	gcc libc6-dev less patch gdb vim:vim python3-venv nodejs:node npm:npm
-BENCH_PACKAGES = bubblewrap fd-find iproute2 slirp4netns
+BENCH_PACKAGES = bubblewrap fd-find gcc iproute2 libc6-dev make slirp4netns
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 

@@ -89,13 +89,26 @@ const (
 	fresh = 20 * time.Millisecond
 )
 
+// Installed gives a file that was looked at before and is one of this machine's
+// own programs: wherever a path comes upon it, it is that.
+func (g *Guard) Installed(id ID) (File, bool) {
+	f := g.kept(id)
+	if f == nil || f.installed == "" {
+		return File{}, false
+	}
+	return File{Path: f.installed, Facts: f}, true
+}
+
+func (g *Guard) kept(id ID) *Facts {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.facts[id]
+}
+
 // Facts looks at a file that lies at path. What it found is kept for as long as
 // the file does not change.
 func (g *Guard) Facts(id ID, path string, mine bool, open func() (*os.File, error)) *Facts {
-	g.mu.Lock()
-	f, ok := g.facts[id]
-	g.mu.Unlock()
-	if ok {
+	if f := g.kept(id); f != nil {
 		return f
 	}
 	f, lasting := g.look(id, path, mine, open)
@@ -130,11 +143,13 @@ func (g *Guard) look(id ID, path string, mine bool, open func() (*os.File, error
 	}
 	f.loader, f.searches, f.interp, f.interpArg = im.loader, im.searches, im.interp, im.interpArg
 	g.learnOnce.Do(g.learn)
-	installed := isInstalled(path, id)
+	if isInstalled(path, id) {
+		f.installed = path
+	}
 	for _, k := range *g.known.Load() {
 		switch {
 		case k.id.sameFile(id):
-		case installed, file == nil, !k.copied(id, im, file):
+		case f.installed != "", file == nil, !k.copied(id, im, file):
 			continue
 		case im.script && k.shim():
 			f.many = true
@@ -252,7 +267,7 @@ func (g *Guard) LookAt(path string) (File, error) {
 		}
 		defer f.Close()
 		im, _ := readImage(f)
-		return File{Path: real, Facts: &Facts{loader: im.loader, searches: im.searches, interp: im.interp, interpArg: im.interpArg}}, nil
+		return File{Path: real, Facts: &Facts{loader: im.loader, searches: im.searches, interp: im.interp, interpArg: im.interpArg, installed: real}}, nil
 	}
 	return File{Path: real, Facts: g.Facts(id, real, int(owner) == os.Getuid(), func() (*os.File, error) { return os.Open(real) })}, nil
 }

@@ -61,7 +61,8 @@ type Facts struct {
 	searches   bool     // see image
 	interp     string   // a script's interpreter
 	interpArg  string
-	unreadable bool // by the wish of a caller who owns it
+	unreadable bool   // by the wish of a caller who owns it
+	installed  string // where, when it is this machine's own program
 }
 
 // Args gives the words of a call, one at a time: most are judged by the first
@@ -174,11 +175,15 @@ func (g *Guard) acts(c *Call) []act {
 			add(strings.TrimPrefix(path.Base(p), "memfd:"))
 		}
 	}
-	if zero, ok := c.Args(0); ok && zero != "" {
-		add(zero)
-	}
 	if c.File.Facts != nil {
 		a.is, many = c.File.is, many || c.File.many
+	}
+	// What argv[0] says matters to programs of many names. Which of the installed
+	// ones are that is known, and the word need not be fetched.
+	if many || c.File.Facts == nil || c.File.installed == "" {
+		if zero, ok := c.Args(0); ok && zero != "" {
+			add(zero)
+		}
 	}
 	if known := g.known.Load(); known != nil {
 		for _, k := range *known {

@@ -191,6 +191,10 @@ func (a *asker) look(at int, path string, g *guard.Guard) (f guard.File, err err
 	if err := unix.Fstat(fd, &st); err != nil {
 		return f, err
 	}
+	id := guard.IDOf(&st)
+	if f, ok := g.Installed(id); ok {
+		return f, nil
+	}
 	own := "/proc/self/fd/" + strconv.Itoa(fd)
 	var buf [unix.PathMax]byte
 	n, err := unix.Readlink(own, buf[:])
@@ -202,7 +206,7 @@ func (a *asker) look(at int, path string, g *guard.Guard) (f guard.File, err err
 		return f, nil // the kernel executes files alone
 	}
 	open := func() (*os.File, error) { return os.Open(own) } // waits for a lease, fcntl(2), as execve would
-	f.Facts = g.Facts(guard.IDOf(&st), f.Path, int(st.Uid) == os.Getuid(), open)
+	f.Facts = g.Facts(id, f.Path, int(st.Uid) == os.Getuid(), open)
 	return f, nil
 }
 

@@ -39,8 +39,8 @@ type calls struct {
 	shared map[uint64]bool // see sharedDevices; nil until needed
 
 	receiver
-	file *os.File        // of the listener, once it is served
-	conn syscall.RawConn // the same
+	stopped [2]int // a pipe that ends it
+	started bool
 }
 
 // The kernel's structures, seccomp_unotify(2).
@@ -99,33 +99,30 @@ func (s *calls) start() error {
 	if s == nil {
 		return nil
 	}
-	if err := unix.SetNonblock(s.listener, true); err != nil { // what os.NewFile goes by; nothing else does
+	if err := unix.Pipe2(s.stopped[:], unix.O_CLOEXEC); err != nil {
 		return fmt.Errorf("serve the command's calls: %w", err)
 	}
-	s.file = os.NewFile(uintptr(s.listener), "seccomp listener")
-	conn, err := s.file.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("serve the command's calls: %w", err)
-	}
-	s.conn = conn
+	s.started = true
 	s.receive()
 	return nil
 }
 
 // stop ends it. Nobody is left who could ask.
 func (s *calls) stop() {
-	switch {
-	case s == nil:
-	case s.file == nil:
-		if s.over() {
-			unix.Close(s.listener)
-		}
-	default:
-		s.file.SetReadDeadline(time.Now())
-		if s.over() { // or it is still in use, and aigate ends in a moment
-			s.file.Close()
-		}
+	if s == nil {
+		return
 	}
+	if s.started {
+		unix.Write(s.stopped[1], []byte{0}) // not Close: a forked helper may hold a copy
+	}
+	if !s.over() {
+		return // the descriptors are still in use, and aigate ends in a moment
+	}
+	if s.started {
+		unix.Close(s.stopped[0])
+		unix.Close(s.stopped[1])
+	}
+	unix.Close(s.listener)
 }
 
 // asked waits for the next call. It is false when there will be none.
@@ -133,25 +130,27 @@ func (s *calls) stop() {
 // For a moment it waits without the Go scheduler's knowledge, if that has another
 // processor to go on with: calls come in swarms, and a goroutine that leaves the
 // scheduler and comes back costs as much as judging does. A signal by which the
-// scheduler asks for a pause ends ppoll(2), so nothing waits for us. After that
-// it is the runtime's poller that waits; a thread of our own that did would have
-// the runtime's watch (sysmon) look at it every 20 µs for a while.
-func (s *calls) asked() (there bool) {
-	err := s.conn.Read(func(uintptr) bool {
-		fds := &[1]unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}}
+// scheduler asks for a pause ends ppoll(2), so nothing waits for us. (The
+// runtime's own poller would wake another thread for every call.)
+func (s *calls) asked() bool {
+	fds := &[2]unix.PollFd{{Fd: int32(s.listener), Events: unix.POLLIN}, {Fd: int32(s.stopped[0]), Events: unix.POLLIN}}
+	if runtime.GOMAXPROCS(0) > 1 {
 		wait := unix.NsecToTimespec(int64(swarm))
-		if runtime.GOMAXPROCS(0) == 1 {
-			wait = unix.Timespec{}
+		if n, _, e := syscall.RawSyscall6(unix.SYS_PPOLL, ptrOf(&fds[0]), uintptr(len(fds)), ptrOf(&wait), 0, 0, 0); e == 0 && n > 0 {
+			return fds[1].Revents == 0 && fds[0].Revents&unix.POLLIN != 0
 		}
-		n, _, e := syscall.RawSyscall6(unix.SYS_PPOLL, ptrOf(&fds[0]), 1, ptrOf(&wait), 0, 0, 0)
-		there = e == 0 && fds[0].Revents&unix.POLLIN != 0
-		return e == 0 && n > 0
-	})
-	return err == nil && there
+	}
+	for {
+		_, err := unix.Poll(fds[:], -1)
+		if err != unix.EINTR {
+			return err == nil && fds[1].Revents == 0 && fds[0].Revents&unix.POLLIN != 0
+		}
+	}
 }
 
-// swarm is how long the next call is waited for that way.
-const swarm = 20 * time.Millisecond
+// swarm is how long the next call is waited for that way: less than the 10 ms
+// after which the scheduler asks for a pause.
+const swarm = 8 * time.Millisecond
 
 // next takes one call and answers it, or has it answered when that is slow.
 func (s *calls) next() (slow bool) {
