@@ -144,7 +144,8 @@ func place(t *testing.T, config string, env []string) somewhere {
 	if err := os.WriteFile(filepath.Join(home, ".aigate", "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return somewhere{project, append([]string{"HOME=" + home, "TMPDIR=" + t.TempDir(), "PATH=" + os.Getenv("PATH")}, env...)}
+	race, quick := quickRace()
+	return somewhere{project, append([]string{"HOME=" + home, "TMPDIR=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), race + "=" + quick}, env...)}
 }
 
 // run starts aigate under a confinement. It is refused when its status is 1.

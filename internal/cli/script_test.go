@@ -21,6 +21,10 @@ var programs = map[string]func(){
 	"aigate": func() { os.Exit(Execute("v1.2.3")) },
 }
 
+// quickRace is a variable that has the race detector end programs at once: it would
+// have each sleep for a second before its end.
+func quickRace() (name, value string) { return "GORACE", "atexit_sleep_ms=0" }
+
 // TestScripts runs testdata/script, which reads as documentation of the commands.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -29,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			home := filepath.Join(e.WorkDir, "home")
 			e.Setenv("HOME", home)
+			e.Setenv(quickRace())
 			program, err := exec.LookPath("aigate") // for where PATH is another
 			if err != nil {
 				return err

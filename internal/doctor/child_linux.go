@@ -47,7 +47,7 @@ func init() {
 func child(name string, attr *syscall.SysProcAttr) *exec.Cmd {
 	c := exec.Command("/proc/self/exe", childArg, name)
 	attr.Pdeathsig = syscall.SIGKILL
-	c.SysProcAttr, c.Dir, c.Env = attr, "/", []string{}
+	c.SysProcAttr, c.Dir = attr, "/"
 	return c
 }
 

@@ -103,3 +103,9 @@ func TestContainer(t *testing.T) {
 		}
 	}
 }
+
+// TestMain has the race detector end the children at once: it would have each sleep for a second.
+func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
+	os.Exit(m.Run())
+}
