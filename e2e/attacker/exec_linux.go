@@ -94,7 +94,7 @@ func execSecret(args []string) error {
 }
 
 // execLease holds a write lease on the file, so that whoever opens it has to wait
-// until this process lets go, fcntl(2).
+// until this process lets go, fcntl(2): when there is a file called go.
 func execLease(args []string) error {
 	fd, err := unix.Open(args[0], unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -104,7 +104,9 @@ func execLease(args []string) error {
 		return fmt.Errorf("take a lease: %w", err)
 	}
 	go func() {
-		time.Sleep(500 * time.Millisecond)
+		for os.Remove("go") != nil {
+			time.Sleep(20 * time.Millisecond)
+		}
 		unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
 	}()
 	return unix.Exec(args[0], append([]string{"other"}, args[1:]...), os.Environ())

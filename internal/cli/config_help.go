@@ -25,7 +25,7 @@ an error, and nothing is run.
                      ~/.ssh/ /etc/x   fixed places
                      !.env.example    takes back what is before it
 
-  deny_exec        commands that are refused: "curl", or "kubectl delete" for one
+  deny_exec        commands that are refused: "curl", "python2*", or "kubectl delete" for one
                    sub-command
   deny_env         globs (* and ?) of variables that are removed, in either case;
                    added to a built-in list; "!NAME" keeps one

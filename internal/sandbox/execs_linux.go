@@ -43,7 +43,7 @@ type execs struct {
 }
 
 // said keeps a search along PATH, which tries one place after the other, from
-// being told of each.
+// being told, and noted, for each.
 type said struct {
 	pid  uint32
 	what string
@@ -111,9 +111,6 @@ func ptraceScope() int {
 
 // refuse tells the caller, and whoever keeps the log.
 func (s *calls) refuse(n *notification, d *guard.Denial) {
-	if s.execs.Refused != nil {
-		s.execs.Refused(*d)
-	}
 	now := said{n.pid, d.What, time.Now()}
 	s.execs.mu.Lock()
 	last := s.execs.told
@@ -121,6 +118,9 @@ func (s *calls) refuse(n *notification, d *guard.Denial) {
 	s.execs.mu.Unlock()
 	if last.pid == now.pid && last.what == now.what && now.when.Sub(last.when) < time.Second {
 		return
+	}
+	if s.execs.Refused != nil {
+		s.execs.Refused(*d)
 	}
 	fd, errno := s.descriptorOf(n, 2)
 	if errno != 0 {
