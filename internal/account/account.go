@@ -121,3 +121,9 @@ func unfitGroup(gid int, members []string) string {
 	}
 	return ""
 }
+
+// ByName gives the user of a name.
+func ByName(name string) (u User, found bool, err error) { return findUser(name) }
+
+// HomeOf is the folder that setup makes for the sandbox's user.
+func HomeOf(user string) string { return homeOf(user) }

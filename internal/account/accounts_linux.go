@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,6 +127,23 @@ func members(gid int, name string) (all []string, err error) {
 		return false
 	})
 	return all, err
+}
+
+// GroupsOf gives the numbers of all groups that a user is in.
+func GroupsOf(u User) (ids []uint32, err error) {
+	text, err := os.ReadFile("/etc/group")
+	if err != nil {
+		return nil, err
+	}
+	ids = []uint32{uint32(u.GID)}
+	search(text, "group", func(f []string) bool {
+		id, err := strconv.ParseUint(f[2], 10, 32)
+		if err == nil && slices.Contains(strings.Split(f[3], ","), u.Name) {
+			ids = append(ids, uint32(id))
+		}
+		return false
+	})
+	return ids, nil
 }
 
 // The programs that make and remove accounts, shadow's and, where those are not

@@ -91,6 +91,9 @@ func (f *ruleFlags) allow(key string, args []string) error {
 				say("note: %q is still denied by %q", v, by)
 			}
 		}
+		if len(removed) > 0 {
+			f.syncACLs(removed)
+		}
 	}
 	absent := rest(values, removed)
 	if len(absent) == 0 {

@@ -105,6 +105,9 @@ func (f *ruleFlags) deny(key string, args []string) error {
 	if len(added) > 0 {
 		say("%s %s to %s of %s", e.did("added", "add"), quotedList(added), key, e.path)
 	}
+	if key == "deny_read" && !e.dryRun {
+		f.syncACLs(values)
+	}
 	return nil
 }
 

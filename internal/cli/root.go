@@ -49,6 +49,7 @@ not allow, whatever they are told to do.`,
 	root.AddCommand(
 		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newMaskCommand(), newStatusCommand(),
 		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
+		newSetupCommand(), newResetCommand(), newBehalfCommand(),
 	)
 	return root
 }

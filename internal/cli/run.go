@@ -25,6 +25,10 @@ type runFlags struct {
 
 	publish []string
 	try     *tried // doctor's, see run_try.go
+
+	asRunner bool
+	handed   int // the descriptor with what root hands over to the runner, or -1
+	given    *handover
 }
 
 func newRunCommand() *cobra.Command {
@@ -43,7 +47,8 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
   aigate run -- npm test
   aigate run --publish 3000 -- npm run dev   its server, on 127.0.0.1:3000 here
   aigate run --dry-run -- npm test      show what would be in place, run nothing
-  aigate run --defaults -- ./untrusted  the built-in policy, no file needed`,
+  aigate run --defaults -- ./untrusted  the built-in policy, no file needed
+  sudo aigate run --as-runner -- npm test  as the sandbox's own user`,
 		Args:                  cobra.ArbitraryArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -58,6 +63,7 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
 	c.Flags().StringArrayVar(&f.publish, "publish", nil, "let this machine reach a server inside: `PORT`, or 8080:3000 for port 3000 inside on port 8080 of 127.0.0.1 here; can be repeated")
 	c.RegisterFlagCompletionFunc("publish", cobra.NoFileCompletions)
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no banner")
+	f.registerRunner(c)
 	return c
 }
 
@@ -66,12 +72,20 @@ func (f *runFlags) run(args []string) error {
 	if len(args) == 0 {
 		return errors.New("no command given: aigate run -- command [arguments]")
 	}
+	if f.asRunner && f.handed < 0 {
+		return f.becomeRunner(args)
+	}
 	t := newTimer(f.verbose)
 	host, err := lookAtCaller()
 	if err != nil {
 		return err
 	}
 	host.Command = args
+	if f.handed >= 0 {
+		if err := f.takeOver(&host); err != nil {
+			return err
+		}
+	}
 	conf, err := f.config(host)
 	if err != nil {
 		return err

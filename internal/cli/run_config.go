@@ -17,6 +17,9 @@ import (
 
 // config gives what both files say together, or the built-in policy.
 func (f *runFlags) config(h policy.Host) (*config.Config, error) {
+	if f.given != nil {
+		return f.given.Config, nil
+	}
 	if f.defaults {
 		c := config.Defaults()
 		return &c, nil
