@@ -177,6 +177,7 @@ func (s *story) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"appears":   s.appears,
 		"pause":     s.pause,
 		"quiet":     s.quiet,
+		"machine":   s.machine,
 	}
 }
 

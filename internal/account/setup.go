@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -147,7 +148,13 @@ func (s *setup) whose(made []string, name string) string {
 // makeHome makes the folder that the user's programs keep their own things in.
 // Only root can write where it lies, so nobody puts a link in its place.
 func makeHome(home string, u User) error {
-	if err := os.Mkdir(home, 0o700); err != nil && !os.IsExist(err) {
+	switch err := os.Mkdir(home, 0o700); {
+	case err == nil:
+		// While it is root's: later, the user could have put a link in the way.
+		if err := errors.Join(os.Mkdir(home+"/.cache", 0o700), os.Lchown(home+"/.cache", u.UID, u.GID)); err != nil {
+			return err
+		}
+	case !os.IsExist(err):
 		return err
 	}
 	if st, err := os.Lstat(home); err != nil || !st.IsDir() {

@@ -120,21 +120,26 @@ func FromMode(mode uint32) List {
 		Entry{Other, uint16(mode & 7), none})
 }
 
-// Deny is the list with the denial in it. The mask stays, and a new one gives
-// what the file's group has, so that the mode of the file stays as well: of a
-// key that is 0600, ssh would otherwise say that it can be read by others.
+// Deny is the list with the denial in it. The mask stays (but for what was only
+// given to the denied), and a new one gives what the file's group has, so that
+// the mode of the file stays as well: of a key that is 0600, ssh would otherwise
+// say that it can be read by others.
 func (l List) Deny(who Agents) List {
-	out := slices.Clone(l)
+	out, had := slices.Clone(l), uint16(0)
 	for _, want := range who.entries() {
 		there := false
 		for i := range out {
 			if out[i].same(want) {
+				had |= out[i].Perm
 				out[i].Perm, there = 0, true
 			}
 		}
 		if !there {
 			out = out.insert(want)
 		}
+	}
+	if had != 0 {
+		out.narrow()
 	}
 	if _, masked := out.perm(Mask); !masked && out.named() {
 		group, _ := out.perm(OwnerGroup)
@@ -161,18 +166,40 @@ func (l List) Clear(who Agents) (out List, was bool) {
 	if len(out) == len(l) {
 		return l, false
 	}
-	if out.named() {
-		return out, true
+	return out.unmasked(), true
+}
+
+// unmasked takes a mask away that masks nobody but the file's group.
+func (l List) unmasked() List {
+	if l.named() {
+		return l
 	}
-	most, _ := out.perm(Mask)
-	out = slices.DeleteFunc(out, func(e Entry) bool { return e.Tag == Mask })
-	for i := range out {
-		if out[i].Tag == OwnerGroup {
-			out[i].Perm &= most
+	most, _ := l.perm(Mask)
+	l = slices.DeleteFunc(l, func(e Entry) bool { return e.Tag == Mask })
+	for i := range l {
+		if l[i].Tag == OwnerGroup {
+			l[i].Perm &= most
 		}
 	}
-	return out, true
+	return l
 }
+
+// narrow makes the mask no wider than what it masks.
+func (l List) narrow() {
+	var union uint16
+	for _, e := range l {
+		if e.masked() {
+			union |= e.Perm
+		}
+	}
+	for i := range l {
+		if l[i].Tag == Mask {
+			l[i].Perm &= union
+		}
+	}
+}
+
+func (e Entry) masked() bool { return e.Tag == User || e.Tag == OwnerGroup || e.Tag == Group }
 
 // Denies says whether the denial is in the list.
 func (l List) Denies(who Agents) bool {

@@ -17,17 +17,42 @@ const (
 
 // syncer is one Sync.
 type syncer struct {
-	counts
+	walker
 	who    Agents
 	rules  Rules
-	umask  uint32
 	linked func() (map[match.Inode]bool, error)
 }
 
 func newSyncer(who Agents, rules Rules) *syncer {
+	return &syncer{walker: walker{umask: currentUmask()}, who: who, rules: rules, linked: sync.OnceValues(rules.Linked)}
+}
+
+func (s *syncer) top(path string) {
+	s.walk(path, func(real string) func(f file, below string, dir bool) {
+		// By either name: what a symlink leads to may be named as what it is.
+		denied := func(below string, dir bool) bool {
+			return s.rules.Denied(path+below, dir) || path != real && s.rules.Denied(real+below, dir)
+		}
+		all := false // once the top is denied
+		return func(f file, below string, dir bool) {
+			if below == "" {
+				all = denied("", dir)
+			}
+			s.settle(f, all || denied(below, dir))
+		}
+	})
+}
+
+// walker opens files one after the other, in several threads.
+type walker struct {
+	counts
+	umask uint32
+}
+
+func currentUmask() uint32 {
 	umask := unix.Umask(0o077)
 	unix.Umask(umask)
-	return &syncer{who: who, rules: rules, umask: uint32(umask), linked: sync.OnceValues(rules.Linked)}
+	return uint32(umask)
 }
 
 // file is one that is held open while its lists are changed.
@@ -38,63 +63,61 @@ type file struct {
 	path func() string
 }
 
-func (s *syncer) top(path string) {
+// walk begins at a path, and calls what begin gives first for what is there and
+// then, concurrently, for everything below it. below is the rest of the path.
+func (w *walker) walk(path string, begin func(real string) func(f file, below string, dir bool)) {
 	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
 	if gone(err) {
 		return
 	} else if err != nil {
-		s.failed(path, err)
+		w.failed(path, err)
 		return
 	}
 	defer unix.Close(fd)
 	f := file{fd: fd, path: func() string { return path }}
 	if err := f.look(); err != nil {
-		s.failed(path, err)
+		w.failed(path, err)
 		return
 	}
 	real, err := realPath(f.link)
 	if err != nil {
-		s.failed(path, err)
+		w.failed(path, err)
 		return
 	}
-	// By either name: what a symlink leads to may be named as what it is.
-	denied := func(below string, dir bool) bool {
-		return s.rules.Denied(path+below, dir) || path != real && s.rules.Denied(real+below, dir)
-	}
-	all := denied("", f.dir())
-	s.settle(f, all)
+	each := begin(real)
+	each(f, "", f.dir())
 	if !f.dir() {
 		return
 	}
-	unreadable, err := match.Tree(fd, path, func(m match.Member) {
-		s.member(m, all || denied(strings.TrimPrefix(m.Path(), path), m.Dir))
-	})
+	unreadable, err := match.Tree(fd, path, func(m match.Member) { w.member(m, path, each) })
 	if err != nil {
-		s.failed(path, err)
+		w.failed(path, err)
 	}
 	for _, dir := range unreadable {
-		s.failed(dir, unix.EACCES)
+		w.failed(dir, unix.EACCES)
 	}
 }
 
 // member does one file or folder below a top.
-func (s *syncer) member(m match.Member, deny bool) {
+func (w *walker) member(m match.Member, top string, each func(f file, below string, dir bool)) {
 	fd, err := retry(func() (int, error) {
 		return unix.Openat(m.At, m.Name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if gone(err) {
 		return
 	} else if err != nil {
-		s.failed(m.Path(), err)
+		w.failed(m.Path(), err)
 		return
 	}
 	defer unix.Close(fd)
 	f := file{fd: fd, path: m.Path}
 	if err := f.look(); err != nil {
-		s.failed(m.Path(), err)
+		w.failed(m.Path(), err)
 		return
 	}
-	s.settle(f, deny)
+	if f.st.Mode&unix.S_IFMT != unix.S_IFLNK { // a link has no rights of its own
+		each(f, strings.TrimPrefix(m.Path(), top), f.dir())
+	}
 }
 
 // look finds out what the open file is.
@@ -107,9 +130,6 @@ func (f *file) dir() bool { return f.st.Mode&unix.S_IFMT == unix.S_IFDIR }
 
 // settle makes a file's lists what they should be.
 func (s *syncer) settle(f file, deny bool) {
-	if f.st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return // it has no rights of its own
-	}
 	if !deny && f.st.Nlink > 1 && !f.dir() {
 		linked, err := s.linked()
 		if err != nil || linked[match.Inode{Dev: uint64(f.st.Dev), Ino: f.st.Ino}] {
@@ -124,11 +144,20 @@ func (s *syncer) settle(f file, deny bool) {
 	}
 	switch {
 	case gone(err):
+	case deny && errors.Is(err, unix.EPERM) && s.closed(f):
+		s.done(deny, false)
 	case err != nil:
 		s.failed(f.path(), err)
 	default:
 		s.done(deny, changed)
 	}
+}
+
+// closed says that a file of somebody else's is closed to the agents without
+// our doing, as /etc/shadow is.
+func (s *syncer) closed(f file) bool {
+	list, err := read(f.link, accessAttr)
+	return err == nil && list == nil && f.st.Mode&0o007 == 0 && int(f.st.Gid) != s.who.Group && int(f.st.Uid) != s.who.User
 }
 
 // access changes what the file itself allows.

@@ -62,6 +62,22 @@ func agents(n account.Names) (acl.Agents, error) {
 	return acl.Agents{Group: gid, User: uid, GroupName: n.Group, UserName: n.User}, nil
 }
 
+// runners says that a file belongs to the sandbox's user, so a command in a
+// sandbox made it.
+func runners(path string) bool {
+	r, err := account.Load()
+	if err != nil || r.Current.User == "" {
+		return false
+	}
+	_, uid, err := account.IDs(r.Current.Group, r.Current.User)
+	st, err2 := os.Lstat(path)
+	if err != nil || err2 != nil {
+		return false
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && uid > 0 && int(sys.Uid) == uid
+}
+
 // syncACLs makes the ACLs of what the patterns name agree with the
 // configuration, which has just been changed. It never fails: the rule is saved,
 // and holds in every run without them.
@@ -108,6 +124,11 @@ func (f *ruleFlags) trySync(patterns []string) error {
 		if err != nil && i == 0 {
 			return err
 		}
+		if r.Cleared > 0 && slices.Contains(places.list("grant"), project) {
+			if g, err := theGrant(); err == nil && g.project == project {
+				g.Apply(project) // what is no longer denied is the project's again
+			}
+		}
 		total = added(total, r)
 	}
 	tellACLs(total, who)
@@ -146,16 +167,14 @@ func syncTree(project, home string, deny, patterns []string, who acl.Agents, pla
 	paths := make([]string, len(found.Found))
 	for i, f := range found.Found {
 		paths[i] = f.Path
-	}
-	if err := places.note("project", project); err != nil {
-		return r, err
-	}
-	for _, p := range bare {
-		if filepath.IsAbs(p) || strings.HasPrefix(p, "~/") {
-			if err := places.note("pattern", p); err != nil {
+		if filepath.IsAbs(f.Pattern) || strings.HasPrefix(f.Pattern, "~/") {
+			if err := places.note("pattern", f.Pattern); err != nil {
 				return r, err
 			}
 		}
+	}
+	if err := places.note("project", project); err != nil {
+		return r, err
 	}
 	had := places.list("default")
 	r = acl.Sync(paths, who, acl.Rules{
@@ -270,6 +289,16 @@ func (l aclLedger) list(kind string) (all []string) {
 		}
 	}
 	return all
+}
+
+// drop strikes an entry out.
+func (l aclLedger) drop(kind, path string) error {
+	lines, err := l.lines("acls")
+	if err != nil {
+		return err
+	}
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == kind+" "+strconv.Quote(path) })
+	return config.WriteFile(l.file("acls"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
 func (l aclLedger) note(kind, path string) error {

@@ -27,7 +27,7 @@ that git does not know is for git rm; the others named beside it are removed.`,
 		RunE: pick,
 	}
 	f.register(c)
-	c.AddCommand(newAllowRead(&f), newAllowExec(&f), newAllowNet(&f))
+	c.AddCommand(newAllowRead(&f), newAllowExec(&f), newAllowNet(&f), newAllowRunner())
 	return c
 }
 

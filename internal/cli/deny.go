@@ -25,7 +25,7 @@ already keeps its rules; the next run has the new ones.`,
 		RunE: pick,
 	}
 	f.register(c)
-	c.AddCommand(newDenyRead(&f), newDenyExec(&f), newDenyNet(&f))
+	c.AddCommand(newDenyRead(&f), newDenyExec(&f), newDenyNet(&f), newDenyRunner())
 	return c
 }
 

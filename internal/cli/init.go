@@ -49,13 +49,13 @@ func initialize(force bool) error {
 		return err
 	case !force:
 		return fmt.Errorf("%s exists already; `aigate init --force` writes it anew", path)
-	case err == nil && !bytes.Equal(old, config.DefaultFile()):
+	case err == nil && !bytes.Equal(old, freshConfig()):
 		if err := config.WriteFile(path+".bak", old, 0o600); err != nil {
 			return fmt.Errorf("keep the old file: %w", err)
 		}
 		say("kept the old configuration as %s.bak", path)
 	}
-	if err := config.WriteFile(path, config.DefaultFile(), 0o600); err != nil {
+	if err := config.WriteFile(path, freshConfig(), 0o600); err != nil {
 		return err
 	}
 	if err := sandbox.LaySpares(filepath.Join(dir, spareFolder)); err != nil {
@@ -64,4 +64,11 @@ func initialize(force bool) error {
 	say("created %s", path)
 	say("next: `aigate run -- claude`, or any command; `aigate status` shows the rules")
 	return nil
+}
+
+// freshConfig is the default file with the names that `aigate setup` was given.
+func freshConfig() []byte {
+	text, n := config.DefaultFile(), accountNames(nil)
+	text = bytes.Replace(text, []byte("\ngroup: "+defaultGroup+"\n"), []byte("\ngroup: "+n.Group+"\n"), 1)
+	return bytes.Replace(text, []byte("\nuser: "+defaultUser+"\n"), []byte("\nuser: "+n.User+"\n"), 1)
 }

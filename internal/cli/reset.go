@@ -134,6 +134,9 @@ func forget() error {
 	}
 	who := acl.Agents{Group: gid, User: uid, GroupName: names.Group, UserName: names.User}
 	places := aclLedger{ledger{home}}
+	if uid >= 0 {
+		closeAll(who, home, places)
+	}
 	paths := places.list("project")
 	if set, err := match.Parse(places.list("pattern"), home); err == nil {
 		if found, err := set.Walk(home, match.Options{}); err == nil {

@@ -93,8 +93,8 @@ func newEvents(h policy.Host, f *runFlags, onTerminal bool) *events {
 // log is the audit log, for one kind of events of this run.
 func (f *runFlags) log(h policy.Host) *audit.Log {
 	path := auditFile(h.Home)
-	if f.defaults && (h.Home == "" || absent(filepath.Dir(path))) {
-		path = "" // --defaults works without `aigate init`, and leaves nothing behind
+	if (f.defaults || f.given != nil) && (h.Home == "" || absent(filepath.Dir(path))) {
+		path = "" // --defaults works without `aigate init`, and leaves nothing behind; the sandbox's user has no log
 	}
 	return audit.New(path, audit.Run{Project: h.Project, Command: filepath.Base(h.Command[0])})
 }

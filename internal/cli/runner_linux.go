@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -202,16 +201,4 @@ func (f *runFlags) reachable(h policy.Host) error {
 		say("the project is read-only for the sandbox's user; `aigate allow runner` lets it write there")
 	}
 	return nil
-}
-
-// above gives the folders that lead to a path, outermost first, and the path.
-func above(path string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := 1; i < len(path); i++ {
-			if path[i] == '/' && !yield(path[:i]) {
-				return
-			}
-		}
-		yield(filepath.Clean(path))
-	}
 }
