@@ -33,7 +33,7 @@ func (s *story) machine(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s.exec(ts, "unshare", "--mount", "--propagation", "private", "sh", "-ec", layers, "sh", top, place, filepath.Join(place, "bin"), ts.MkAbs(args[0]))
 	if neg == (s.status == 0) {
-		ts.Fatalf("on its machine: exit status %d", s.status)
+		ts.Fatalf("on its machine: exit status %d\n%s", s.status, s.output)
 	}
 }
 

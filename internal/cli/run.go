@@ -27,7 +27,7 @@ type runFlags struct {
 	try     *tried // doctor's, see run_try.go
 
 	asRunner bool
-	handed   int // the descriptor with what root hands over to the runner, or -1
+	handed   int // the descriptor with what root hands over to the runner, or 0
 	given    *handover
 }
 
@@ -72,7 +72,7 @@ func (f *runFlags) run(args []string) error {
 	if len(args) == 0 {
 		return errors.New("no command given: aigate run -- command [arguments]")
 	}
-	if f.asRunner && f.handed < 0 {
+	if f.asRunner && f.handed == 0 {
 		return f.becomeRunner(args)
 	}
 	t := newTimer(f.verbose)
@@ -81,7 +81,7 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	host.Command = args
-	if f.handed >= 0 {
+	if f.handed > 0 {
 		if err := f.takeOver(&host); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ import (
 
 func (f *runFlags) registerRunner(c *cobra.Command) {
 	c.Flags().BoolVar(&f.asRunner, "as-runner", false, "run as the sandbox's own user, to whom your files are denied by ACL as well (needs sudo)")
-	c.Flags().IntVar(&f.handed, "handed", -1, "")
+	c.Flags().IntVar(&f.handed, "handed", 0, "")
 	c.Flags().MarkHidden("handed")
 }
 
