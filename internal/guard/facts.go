@@ -143,7 +143,7 @@ func (g *Guard) look(id ID, path string, mine bool, open func() (*os.File, error
 	}
 	f.loader, f.searches, f.interp, f.interpArg = im.loader, im.searches, im.interp, im.interpArg
 	g.learnOnce.Do(g.learn)
-	if isInstalled(path, id) {
+	if (!mine || os.Getuid() == 0) && isInstalled(path, id) {
 		f.installed = path
 	}
 	for _, k := range *g.known.Load() {
@@ -259,7 +259,7 @@ func (g *Guard) LookAt(path string) (File, error) {
 		return File{Path: real}, nil
 	}
 	id, _, owner := idOf(st)
-	if isInstalled(real, id) {
+	if (int(owner) != os.Getuid() || os.Getuid() == 0) && isInstalled(real, id) {
 		// Its name says what it is. So a start need not look for what rules name.
 		f, err := os.Open(real)
 		if err != nil {

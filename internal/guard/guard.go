@@ -15,6 +15,8 @@
 package guard
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -236,9 +238,12 @@ func (c *Call) follow() (next Call, ok bool) {
 	default:
 		return next, false
 	}
-	var err error
-	if next.File, err = c.Open(next.Path); err != nil {
-		next.File = File{} // the kernel will not find it either
+	file, err := c.Open(next.Path)
+	switch {
+	case err == nil:
+		next.File = file
+	case !errors.Is(err, fs.ErrNotExist): // or the kernel will not find it either
+		next.File = File{Path: next.Path, Facts: &Facts{unreadable: true}}
 	}
 	return next, true
 }

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"io/fs"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func parse(t testing.TB, rules ...string) []Rule {
 func judged(t testing.TB, g *Guard, line string) string {
 	t.Helper()
 	words := strings.Fields(line)
-	d := g.Judge(Call{Path: words[0], Args: Words(words), Open: func(string) (File, error) { return File{}, errors.New("no files here") }})
+	d := g.Judge(Call{Path: words[0], Args: Words(words), Open: func(string) (File, error) { return File{}, fs.ErrNotExist }})
 	if d == nil {
 		return ""
 	}
@@ -200,7 +201,7 @@ func FuzzJudge(f *testing.F) {
 			return
 		}
 		g := New([]Rule{r}, nil)
-		call := Call{Path: words[0], Args: Words(words), Open: func(string) (File, error) { return File{}, errors.New("none") }}
+		call := Call{Path: words[0], Args: Words(words), Open: func(string) (File, error) { return File{}, fs.ErrNotExist }}
 		d := g.Judge(call)
 		if d != nil && d.What != rule {
 			t.Errorf("denied by %q", d.What)

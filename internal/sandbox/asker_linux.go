@@ -15,18 +15,12 @@ import (
 // asker is a process that wants to execute something, from the outside.
 type asker struct {
 	pid       int
-	root, cwd int  // opened when needed, or -1
-	narrow    bool // its pointers have 32 bits
-	words     []word
+	root, cwd int           // opened when needed, or -1
+	narrow    bool          // its pointers have 32 bits
+	words     []uintptr     // where the arguments are
+	texts     []string      // what the first few are, as far as they were read
 	more      uintptr       // where the next pointers are, 0 at the end
 	failed    syscall.Errno // of reading words
-}
-
-// word is an argument: where it is, and what, once it was read.
-type word struct {
-	at   uintptr
-	text string
-	read bool
 }
 
 const (
@@ -34,10 +28,12 @@ const (
 	// with the page, for the next may not be there.
 	firstPath  = 256
 	firstWords = 16
-	// mostWords is how many words of a call are read. The kernel takes no more
-	// than 6 MiB of them all.
-	mostWords = 1 << 20
+	// mostWords is how many words of a call are read. With the usual limits the
+	// kernel takes 2 MiB of them all, of which each takes 9 bytes or more.
+	mostWords = 1 << 18
 	mostWord  = unix.PathMax
+	// mostTexts is how many are kept for the next rule.
+	mostTexts = 64
 )
 
 // call gathers what is to be judged.
@@ -57,11 +53,20 @@ func (a *asker) call(n *notification, g *guard.Guard) (c guard.Call, e syscall.E
 	if c.Path == "" && flags&unix.AT_EMPTY_PATH == 0 {
 		return c, proceed // ENOENT, says the kernel
 	}
-	var err error
-	if c.File, err = a.look(int(at), c.Path, g); err == unix.ENOENT || err == unix.ENOTDIR {
-		return c, proceed // a search along PATH goes on
+	f, err := a.look(int(at), c.Path, g)
+	c.File = f
+	switch err := err.(type) {
+	case nil:
+		return c, 0
+	case syscall.Errno:
+		if err == unix.ENOENT || err == unix.ENOTDIR {
+			return c, proceed // a search along PATH goes on
+		}
+		// The kernel would say the same, or the caller is root in a namespace of its
+		// own, may enter folders that are closed to us, and hides something there.
+		return c, err
 	}
-	return c, 0 // what cannot be looked at is judged by its name
+	return c, unix.EACCES
 }
 
 // isAt tells execveat from execve.
@@ -123,7 +128,7 @@ func (a *asker) pointers(b []byte) {
 			a.more = 0
 			return
 		}
-		a.words = append(a.words, word{at: at})
+		a.words = append(a.words, at)
 		a.more += uintptr(size)
 	}
 }
@@ -137,11 +142,14 @@ func (a *asker) arg(i int) (string, bool) {
 	if a.failed != 0 || i >= len(a.words) {
 		return "", false
 	}
-	w := &a.words[i]
-	if !w.read {
-		w.text, w.read = a.text(w.at), true
+	if i < len(a.texts) {
+		return a.texts[i], true
 	}
-	return w.text, a.failed == 0
+	text := a.text(a.words[i])
+	if a.failed == 0 && i == len(a.texts) && i < mostTexts {
+		a.texts = append(a.texts, text)
+	}
+	return text, a.failed == 0
 }
 
 func (a *asker) readPointers() {

@@ -127,7 +127,17 @@ func (s *calls) refuse(n *notification, d *guard.Denial) {
 		return // it has no standard error
 	}
 	defer unix.Close(fd)
-	tell(fd, "[aigate] blocked: '"+d.What+"' is denied by policy")
+	tell(fd, "[aigate] blocked: '"+printable(d.What)+"' is denied by policy")
+}
+
+// printable takes out what a terminal would act on: a file's name may be anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text[:min(len(text), 200)])
 }
 
 // tell writes a line to a descriptor of a caller's, which may be anything that
