@@ -149,12 +149,16 @@ func (p *Policy) Plan() *sandbox.Plan {
 		PolicyText: p.Text(),
 	}, pinned: map[string]bool{}}
 	b.add(sandbox.Root, "/", "")
-	b.add(sandbox.Dev, "/dev", "")
-	b.add(sandbox.Proc, "/proc", "")
+	if !judgedByName {
+		b.add(sandbox.Dev, "/dev", "")
+		b.add(sandbox.Proc, "/proc", "")
+	}
 	for _, s := range p.Private {
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Scratch, Path: s.Path, Mode: s.Mode})
 	}
-	b.add(sandbox.Kit, sandbox.KitDir, "")
+	if !judgedByName {
+		b.add(sandbox.Kit, sandbox.KitDir, "")
+	}
 	for _, dir := range p.Made {
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Make, Path: dir, View: sandbox.DirView})
 	}

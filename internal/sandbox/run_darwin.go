@@ -167,7 +167,8 @@ func (s *Sandbox) start(cmd Command, env []string) error {
 		return err
 	}
 	order := seatbelt.Order{Exec: exec, Dir: s.plan.Dir, Path: cmd.Path, Args: cmd.Args, Env: env,
-		Foreground: s.Caller.WantsPTY() && s.Caller.Foreground(), Checks: tries(&s.plan, s.tmp, os.Getpid()), OpenFiles: nofile.Original}
+		Foreground: s.Caller.WantsPTY() && s.Caller.Foreground(), Checks: tries(&s.plan, s.tmp, os.Getpid()), OpenFiles: nofile.Original,
+		Mark: s.mark, Remove: s.tmp}
 	var files [3]*os.File
 	for n, f := range [3]*os.File{s.Caller.Stdin(), s.Caller.Stdout(), s.Caller.Stderr()} {
 		if files[n] = f; s.Caller.OnPTY(n) {

@@ -21,9 +21,12 @@ import (
 var noSandbox = []string{"/usr/bin/env"}
 
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	Stage(os.Args)
-	if len(os.Args) == 3 && os.Args[1] == "supervisor" { // one that will be killed
-		b, err := Start(order("bash", "-c", os.Args[2]), [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil)
+	if len(os.Args) == 4 && os.Args[1] == "supervisor" { // one that will be killed
+		o := order("bash", "-c", os.Args[2])
+		o.Mark, o.Remove = o.Env[len(o.Env)-1], os.Args[3]
+		b, err := Start(o, [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, nil)
 		if err != nil {
 			panic(err)
 		}
@@ -101,6 +104,27 @@ func TestRun(t *testing.T) {
 	_, b, _ = started(t, order("sh", "-c", "kill -USR1 $$"), nil)
 	if w := next(t, b); w.Signal() != unix.SIGUSR1 {
 		t.Errorf("%#x", w)
+	}
+}
+
+// What the caller had open stays the caller's; arguments are bytes.
+func TestInherits(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("inherited"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(secret, unix.O_RDONLY, 0) // not closed on exec, as a shell's 5<secret
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	script := fmt.Sprintf(`cat <&%d; printf %%s "$1" | od -An -tx1; ls /proc/self/fd | wc -l`, fd)
+	out, b, _ := started(t, order("bash", "-c", script, "sh", "\xff\x80\n"), nil)
+	next(t, b)
+	b.End()
+	text, _ := io.ReadAll(out)
+	if strings.Contains(string(text), "inherited") || !strings.Contains(string(text), " ff 80 0a\n4\n") {
+		t.Errorf("%q", text)
 	}
 }
 
@@ -204,8 +228,14 @@ func TestEndsAll(t *testing.T) {
 		var out *bufio.Reader
 		var b *Box
 		var supervisor *exec.Cmd
+		var folder string
 		if how == "by SIGKILL to the leader's supervisor" {
-			supervisor = exec.Command("/proc/self/exe", "supervisor", script)
+			folder = filepath.Join(t.TempDir(), "of the run")
+			if err := os.MkdirAll(filepath.Join(folder, "x"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			script = "setsid sleep 1000 & echo $!; " + script
+			supervisor = exec.Command("/proc/self/exe", "supervisor", script, folder)
 			pipe, err := supervisor.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -216,6 +246,10 @@ func TestEndsAll(t *testing.T) {
 			out = bufio.NewReader(pipe)
 		} else {
 			out, b, _ = started(t, order("bash", "-c", script), nil)
+		}
+		if supervisor != nil {
+			far := number(t, out)
+			defer gone(t, far)
 		}
 		one, two := number(t, out), number(t, out)
 		switch how {
@@ -229,6 +263,15 @@ func TestEndsAll(t *testing.T) {
 		}
 		gone(t, one)
 		gone(t, two)
+		for n := 0; folder != "" && n < 3000; n++ {
+			if _, err := os.Stat(folder); err != nil {
+				folder = ""
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if folder != "" {
+			t.Errorf("%s is still there", folder)
+		}
 	}
 }
 

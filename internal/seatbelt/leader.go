@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -15,12 +16,16 @@ type leader struct {
 	up, down *channel
 	order    *Order
 	pid      int
-	terminal int // -1 without
+	terminal int         // -1 without
+	obeys    bool        // obey runs
+	over     atomic.Bool // the command has ended, and its number may be another's
 }
 
 func lead() int {
-	unix.CloseOnExec(control)
-	unix.CloseOnExec(terminal)
+	if err := closeOthers(); err != nil {
+		fmt.Fprintln(os.Stderr, "[aigate] list the open descriptors:", err)
+		return 1
+	}
 	// Caught, so that they do not end us; not ignored, for that would be passed on.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGPIPE)
 	l := &leader{up: newChannel(os.NewFile(control, "control")), terminal: -1}
@@ -36,7 +41,11 @@ func lead() int {
 		l.up.send(message{Kind: isFailed, Text: failed})
 	}
 	l.killAll()
-	return 0
+	l.over.Store(true)
+	if !l.obeys {
+		l.obey()
+	}
+	select {} // it ends us when aigate has gone
 }
 
 // run starts the command and follows it to its end. It gives the reason when
@@ -66,6 +75,7 @@ func (l *leader) run() (failed string) {
 	if err := l.down.send(message{Kind: isGo}); err != nil {
 		return "start the command: " + err.Error()
 	}
+	l.obeys = true
 	go l.obey()
 	l.follow()
 	return ""
@@ -90,6 +100,9 @@ func (l *leader) start() error {
 	}
 	l.pid = p.Pid
 	l.down = newChannel(ours)
+	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} { // the command's; whoever reads its output waits for the last of them
+		f.Close()
+	}
 	inner := *o
 	inner.Exec = nil
 	return l.down.send(message{Kind: isOrder, Order: &inner})
@@ -147,9 +160,15 @@ func wait(pid int, w *unix.WaitStatus, options int) (int, error) {
 func (l *leader) obey() {
 	for {
 		m, err := l.up.receive()
-		if err != nil || m.Kind != isResume {
-			l.killAll()
-			os.Exit(1)
+		switch {
+		case err == nil && m.Kind == isResume && l.over.Load():
+			continue
+		case err != nil || m.Kind != isResume:
+			if !l.over.Load() {
+				l.killAll()
+			}
+			l.cleanUp()
+			os.Exit(0)
 		}
 		if m.Fore && l.terminal >= 0 {
 			// Ours is in the foreground until the command has asked; later it is one of the command's own groups.
@@ -158,6 +177,16 @@ func (l *leader) obey() {
 			}
 		}
 		unix.Kill(-l.pid, unix.SIGCONT)
+	}
+}
+
+// cleanUp does what the supervisor does at its end, should it have been killed.
+func (l *leader) cleanUp() {
+	if l.order.Mark != "" {
+		Leftovers(l.order.Mark)
+	}
+	if l.order.Remove != "" {
+		os.RemoveAll(l.order.Remove)
 	}
 }
 

@@ -13,8 +13,9 @@
 // all that is left of its session; the command's end, its stops and what it could
 // not do at the start are told apart from sandbox-exec's.
 //
-// A process that makes a session of its own survives its leader. It stays in the
-// sandbox. Leftovers finds the rest of such by the run's mark in their environment.
+// A process that makes a session of its own is found by the run's mark in its
+// environment (Leftovers), unless it has hidden that: then it survives. It stays in
+// the sandbox.
 //
 // Nothing here is macOS's alone but the list of processes, so the tests run on
 // Linux, with a program in the place of sandbox-exec that only starts its
@@ -27,6 +28,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -34,14 +36,40 @@ import (
 
 // Order is what is to be done.
 type Order struct {
-	Exec       []string // sandbox-exec and its arguments, up to the command
+	Exec       texts // sandbox-exec and its arguments, up to the command
 	Dir        string
 	Path       string // executed as it is
-	Args, Env  []string
+	Args, Env  texts
 	Foreground bool // the command begins as the foreground group of its terminal
 	Terminal   bool
 	Checks     []Check
 	OpenFiles  syscall.Rlimit
+	// For when the supervisor has gone without cleaning up:
+	Mark   string // see Leftovers
+	Remove string // a folder
+}
+
+// texts may hold any bytes, which JSON's strings may not.
+type texts []string
+
+// MarshalJSON writes the bytes.
+func (t texts) MarshalJSON() ([]byte, error) {
+	raw := make([][]byte, len(t))
+	for i, s := range t {
+		raw[i] = []byte(s)
+	}
+	return json.Marshal(raw)
+}
+
+// UnmarshalJSON is the reverse.
+func (t *texts) UnmarshalJSON(b []byte) error {
+	var raw [][]byte
+	err := json.Unmarshal(b, &raw)
+	*t = make(texts, len(raw))
+	for i, s := range raw {
+		(*t)[i] = string(s)
+	}
+	return err
 }
 
 // Check is something that has to be refused inside.
@@ -112,6 +140,21 @@ const (
 	leaderArg = "__seatbelt-leader"
 	insideArg = "__seatbelt-inside"
 )
+
+// closeOthers has everything closed on exec but the three standard descriptors: what
+// aigate was started with is the caller's.
+func closeOthers() error {
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
 
 // Stage runs one of the stages, if that is what the process was started for. It
 // does not return then.
