@@ -111,12 +111,13 @@ func (p *program) forCaller(plan *Plan) {
 const targetFlags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
 // cover mounts a clone of a kit file over path. A path that has vanished needs
-// no cover; when it comes back the watcher sees it.
+// no cover; when it comes back the watcher sees it. One that vanishes between the
+// two calls is none to mount on: ENOENT, too.
 func (p *program) cover(path, kit string) {
 	to := p.target(path, 4)
 	tree := p.newReg()
 	p.call("open "+kit, unix.SYS_OPEN_TREE, unix.AT_FDCWD, relative(kit), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC).into(tree)
-	p.call("cover "+path, unix.SYS_MOVE_MOUNT, tree, "", to, "", moveByFD)
+	p.call("cover "+path, unix.SYS_MOVE_MOUNT, tree, "", to, "", moveByFD).unless(0, unix.ENOENT).counts = !p.optional
 	p.close(tree)
 	p.close(to)
 	p.nregs -= 2 // the registers are free again: thousands of masks must fit
