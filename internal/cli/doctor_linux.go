@@ -65,6 +65,7 @@ func (p *patient) checks() []doctor.Check {
 			Name: "nf_tables", For: "network by name (allow_net)", Try: p.tryGate,
 		},
 		doctor.Landlock(p.conf.AllowNet == nil),
+		doctor.Cgroup(),
 		doctor.Check{
 			Name: "limits", For: "resource_limits", Try: notYet, Without: "they are read and checked, and not enforced",
 		}, doctor.Check{

@@ -3,10 +3,7 @@ package doctor
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,41 +56,6 @@ func denyGroup(gid uint32) []byte {
 		b = binary.LittleEndian.AppendUint32(b, e.id)
 	}
 	return b
-}
-
-// Cgroup is what is to be had of cgroup v2.
-type Cgroup struct {
-	Folder      string   // our own, "" without cgroup v2
-	Controllers []string // that are handed down to it
-	Mine        error    // why a group cannot be made in it; nil: it can
-}
-
-// TryCgroup makes a group in our own, and removes it.
-func TryCgroup() (c Cgroup) {
-	mount := ""
-	for line := range strings.Lines(readAll("/proc/self/mountinfo")) {
-		if left, right, ok := strings.Cut(line, " - "); ok && strings.HasPrefix(right, "cgroup2 ") {
-			mount = strings.Fields(left)[4]
-		}
-	}
-	own := ""
-	for line := range strings.Lines(readAll("/proc/self/cgroup")) {
-		if path, ok := strings.CutPrefix(line, "0::"); ok {
-			own = strings.TrimSpace(path)
-		}
-	}
-	if mount == "" || own == "" {
-		return c
-	}
-	c.Folder = filepath.Join(mount, own)
-	c.Controllers = strings.Fields(readLine(filepath.Join(c.Folder, "cgroup.controllers")))
-	try := filepath.Join(c.Folder, fmt.Sprintf("aigate-doctor-%d", os.Getpid()))
-	if err := unix.Mkdir(try, 0o700); err != nil {
-		c.Mine = &os.PathError{Op: "mkdir", Path: try, Err: err}
-	} else if err := unix.Rmdir(try); err != nil {
-		c.Mine = &os.PathError{Op: "rmdir", Path: try, Err: err}
-	}
-	return c
 }
 
 func readAll(path string) string {
