@@ -40,6 +40,7 @@ func seatbeltPlans() map[string]*Plan {
 			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]`},
 			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/\.[Ee][Nn][Vv]\.[^/]*`, Back: []Name{{Body: `/Users/ada/shop(/[^/]+)*/\.env\.example`}}},
 			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/secrets`, DirOnly: true},
+			{Kind: Mask, Body: `/Users/ada/shop(/[^/]+)*/certs`, DirOnly: true, Back: []Name{{Body: `/Users/ada/shop/test/certs`, DirOnly: true}}},
 			{Kind: Mask, Body: `/Users/ada/shop/deploy/key`, Ways: []string{`/Users/ada/shop/deploy`}},
 			{Kind: Mask, Body: `/[Uu]sers/ada/\.gnupg`, Fixed: "/Users/ada/.gnupg"},
 			{Kind: Protect, Body: `/Users/ada/shop/\.[Vv][Ss][Cc][Oo][Dd][Ee]`},
@@ -318,6 +319,8 @@ func TestSeatbeltVerdicts(t *testing.T) {
 		return out
 	}
 	allowed := slices.Concat(
+		list{{op: "file-read-data", path: p + "/test/certs", dir: true}},
+		read(p+"/test/certs/x"),
 		read("/etc/hosts", "/Users/ada/notes", p+"/main.go", p+"/.envrcs", p+"/.env.example", p+"/x/.env.example", "/dev/null", "/dev/urandom", "/dev/ttys007", "/dev/fd/3",
 			seat.Tmp+"/x", "/private/tmp/wanted/x", p+"/.git/config", p+"/secrets"),
 		write(p+"/main.go", p+"/new/deep", seat.Tmp+"/x", "/Users/ada/.npm/x", "/private/tmp/wanted/x", "/Users/ada/.claude.json", p+"/.gitignore", p+"/.git/index"),
@@ -328,6 +331,8 @@ func TestSeatbeltVerdicts(t *testing.T) {
 		only("network-bind", "localhost:3000", seat.Tmp+"/sock"),
 		only("network-inbound", "localhost:3000"))
 	denied := slices.Concat(
+		list{{op: "file-read-data", path: p + "/certs", dir: true}},
+		read(p+"/certs/x", p+"/y/test/certs/x"),
 		read(p+"/.env", p+"/a/b/.env", p+"/new/.ENV", p+"/.env.local", p+"/.env/x", p+"/.env.local/.env.example", p+"/secrets/x", p+"/y/secrets/x", p+"/deploy/key",
 			"/Users/ada/.ssh", "/Users/ada/.ssh/id", "/Users/ada/.gnupg", "/Users/ada/.gnupg/x", "/Users/ada/.aigate/config.yaml", "/private/tmp/other", "/private/tmp/aigate-2/x", "/private/var/folders/x/T/y",
 			"/dev/ttys001", "/dev/disk0", "/dev/bpf0", "/dev/cu.modem", seat.Tmp+"/try.denied", seat.Tmp+"/try-named.abc"),
