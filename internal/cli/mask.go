@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -125,9 +124,6 @@ func (f *maskFlags) config() (*config.Config, error) {
 
 // values are those that a run here would keep from its command.
 func values(conf *config.Config) ([]string, error) {
-	if runtime.GOOS != "linux" {
-		return nil, nil // as long as no policy is resolved there
-	}
 	host, err := lookAtCaller()
 	if err != nil {
 		return nil, err
