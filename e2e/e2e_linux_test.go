@@ -330,7 +330,7 @@ func missingTools() error {
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	packages := map[string]string{
 		"bwrap": "bubblewrap", "busybox": "busybox", "curl": "curl", "dbus-daemon": "dbus", "dbus-send": "dbus", "debugfs": "e2fsprogs",
-		"mke2fs": "e2fsprogs", "git": "git", "ip": "iproute2", "keyctl": "keyutils", "losetup": "mount", "nft": "nftables",
+		"mke2fs": "e2fsprogs", "getfacl": "acl", "git": "git", "ip": "iproute2", "keyctl": "keyutils", "losetup": "mount", "nft": "nftables", "setfacl": "acl",
 		"slirp4netns": "slirp4netns",
 		"ssh-agent":   "openssh-client", "useradd": "passwd", "ps": "procps", "socat": "socat", "strace": "strace",
 		"tar": "tar", "tmux": "tmux", "unshare": "util-linux", "nsenter": "util-linux", "/usr/bin/python3": "python3",
