@@ -14,6 +14,7 @@ import (
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/doctor"
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"github.com/spf13/cobra"
@@ -134,6 +135,7 @@ func (f *runFlags) run(args []string) error {
 		opt.Ready = func() { say("%s", pol.Banner()) }
 	}
 	endCommands := f.commands(&opt, pol, host)
+	endLimits := f.limits(&opt, plan.Limits, host, t)
 	endNetwork, err := f.network(&opt, with.Caller.WantsPTY(), plan, pol, host)
 	if err != nil {
 		return err
@@ -150,6 +152,7 @@ func (f *runFlags) run(args []string) error {
 		return tryError(err)
 	}
 	endCommands()
+	endLimits()
 	f.afterwards(host, pol)
 	if err != nil {
 		return runError(err, args[0])
@@ -169,6 +172,7 @@ func (f *runFlags) begin(conf *config.Config, secrets func() []string, t *timer)
 		return with, nil, nil
 	}
 	with.OwnNet = conf.AllowNet != nil
+	with.Limits, with.LimitsBy = limit.Limits(conf.Limits), os.Getenv("AIGATE_LIMITS")
 	var why string
 	if with.Engine, with.Bwrap, why, err = chooseEngine(conf.Engine); err != nil {
 		return with, nil, err

@@ -5,17 +5,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/AxeForging/aigate/internal/limit"
 )
 
-// Limits are what the whole sandbox may use. Zero means no limit.
-type Limits struct {
-	MaxMemory     int64 // bytes
-	MaxCPUPercent int64 // of the whole machine, 1 to 100
-	MaxPids       int64 // processes and threads
-	MaxTime       time.Duration
-	MaxFileSize   int64 // bytes, of any one file that is written
-	MaxOpenFiles  int64 // of each process
-}
+// Limits are what the whole sandbox may use, as limit has them. Zero means no
+// limit.
+type Limits limit.Limits
 
 // limitKeys are the keys of resource_limits, in the order of the default file.
 var limitKeys = []string{"max_memory", "max_cpu_percent", "max_pids", "max_time", "max_file_size", "max_open_files"}
@@ -37,33 +33,8 @@ func (l *Limits) of(key string) *int64 {
 	return &l.MaxOpenFiles
 }
 
-// text is the value as the configuration would have it.
-func (l *Limits) text(key string) string {
-	switch n := *l.of(key); key {
-	case "max_memory", "max_file_size":
-		return FormatSize(n)
-	case "max_cpu_percent":
-		return fmt.Sprintf("%d %%", n)
-	case "max_time":
-		return FormatTime(time.Duration(n))
-	default:
-		return strconv.FormatInt(n, 10)
-	}
-}
-
 // String says what is limited, "" when nothing is.
-func (l Limits) String() string {
-	var out []string
-	for _, part := range []struct{ key, text string }{
-		{"max_memory", "memory %s"}, {"max_cpu_percent", "CPU %s"}, {"max_pids", "%s processes"},
-		{"max_time", "%s of time"}, {"max_file_size", "files of %s"}, {"max_open_files", "%s open files"},
-	} {
-		if *l.of(part.key) != 0 {
-			out = append(out, fmt.Sprintf(part.text, l.text(part.key)))
-		}
-	}
-	return strings.Join(out, ", ")
-}
+func (l Limits) String() string { return limit.Limits(l).String() }
 
 // replaced is a project's limits over the global ones.
 func (l Limits) replaced(by Limits) Limits {
@@ -90,7 +61,7 @@ func (l Limits) within(global *Limits) Limits {
 func (l Limits) beyond(kept Limits) (out []string) {
 	for _, key := range limitKeys {
 		if *l.of(key) != *kept.of(key) {
-			out = append(out, fmt.Sprintf("%s: sets the limit to %s", key, l.text(key)))
+			out = append(out, fmt.Sprintf("%s: sets the limit to %s", key, limit.Limits(l).Text(key)))
 		}
 	}
 	return out
@@ -175,22 +146,4 @@ func parseTime(s string) (int64, *problem) {
 		return 0, wrong(hint, "a time limit of %q is more than there can be", s)
 	}
 	return int64(t), nil
-}
-
-// FormatTime writes a duration the way the configuration does: "1h30m".
-func FormatTime(d time.Duration) string {
-	if d < time.Minute || d%time.Second != 0 {
-		return d.String()
-	}
-	var out []string
-	for _, unit := range []struct {
-		is   time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
-		if n := d / unit.is; n > 0 {
-			out = append(out, fmt.Sprintf("%d%s", n, unit.name))
-			d -= n * unit.is
-		}
-	}
-	return strings.Join(out, "")
 }

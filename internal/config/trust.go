@@ -118,13 +118,3 @@ func filter(entries []string, keep func(string) bool) []string {
 	}
 	return out
 }
-
-// FormatSize writes bytes the way the configuration does: "4G".
-func FormatSize(n int64) string {
-	for i := 4; i > 0; i-- {
-		if unit := int64(1) << (10 * i); n >= unit && n%unit == 0 {
-			return fmt.Sprintf("%d%c", n/unit, " KMGT"[i])
-		}
-	}
-	return fmt.Sprintf("%d", n)
-}

@@ -18,6 +18,7 @@ import (
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/guard"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
@@ -145,6 +146,7 @@ func (p *Policy) Plan() *sandbox.Plan {
 		Dir:        p.Dir,
 		OwnNet:     !p.Network.Host,
 		Gate:       p.Front,
+		Limits:     limit.Limits(p.config.Limits),
 		RootUser:   p.host.UID == 0,
 		PolicyText: p.Text(),
 	}, pinned: map[string]bool{}}

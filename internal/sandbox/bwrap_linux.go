@@ -73,8 +73,7 @@ func (r *running) beginBwrap() error {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
 	argv := []string{r.Bwrap, "--args", strconv.Itoa(stageArgs), "--", "/proc/self/fd/" + strconv.Itoa(stageExe), stageArg}
-	// Not os.StartProcess, which first tries, with a process, what the kernel can do.
-	pid, err := syscall.ForkExec(r.Bwrap, argv, attr)
+	pid, err := startInto(r.Bwrap, argv, attr, r.limits.Control)
 	if err != nil {
 		return &EngineError{fmt.Sprintf("start bubblewrap: %v", err)}
 	}
@@ -95,6 +94,7 @@ func (r *running) beginBwrap() error {
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	}
+	r.limits.Adopt(pid)
 	return nil
 }
 

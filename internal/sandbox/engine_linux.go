@@ -6,7 +6,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/AxeForging/aigate/internal/nofile"
+	"github.com/AxeForging/aigate/internal/limit"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,6 +22,8 @@ type inward struct {
 	bare       bare
 	dir        string
 	cmd        Command
+	limits     limit.Inside
+	sights     []string // folders to hand out, see running.sights
 }
 
 // handOut appends the end of the setup: a pty where one is wanted, and the
@@ -31,6 +33,9 @@ func (in *inner) handOut(w inward) {
 	fds := []reg{ns}
 	if w.wantPTY {
 		fds = append(fds, in.terminal())
+	}
+	for _, path := range w.sights {
+		fds = append(fds, in.setup.open(path, unix.O_RDONLY|unix.O_DIRECTORY))
 	}
 	in.ready(fds...)
 }
@@ -79,9 +84,8 @@ func (in *inner) payloadProgram(w inward, o origin) {
 	if w.scope {
 		p.scope()
 	}
-	limit := nofile.Original
-	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &limit), 0)
-	in.handOver(p, msgPayload, p.seccomp(w.inner, w.execs)...)
+	p.limit(w.limits)
+	in.handOver(p, msgPayload, p.seccomp(w.inner, w.execs, w.limits.CPUs != nil)...)
 	in.waitGo(p) // until everything else is in place, the caller's terminal too
 	// Not before: what is mounted from outside may cover the folder.
 	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
@@ -98,6 +102,7 @@ func (r *running) inward(sock int) inward {
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
 		inner: inAigate(), execs: r.opt.Execs != nil, bare: r.plan.bare(), dir: r.plan.Dir, cmd: r.cmd,
+		limits: r.limits.inside, sights: r.sights(),
 	}
 }
 
@@ -113,7 +118,7 @@ func inAigate() bool {
 // itself, while the supervisor does something else.
 const (
 	bornInto = unix.CLONE_NEWUSER | unix.CLONE_NEWPID
-	makes    = unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+	makes    = unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 )
 
 // beginNative forks PID 1 into namespaces of its own. It makes what does not
@@ -129,14 +134,17 @@ func (r *running) beginNative() error {
 		return err
 	}
 	r.inner.earlySetup(r)
-	pid, pidfd, err := r.inner.fork(bornInto)
-	if err != nil {
-		return &SetupError{Step: "make namespaces", Errno: err.(syscall.Errno)}
+	pid, pidfd, err := r.inner.forkInto(bornInto, r.limits.Control)
+	if errno, ok := err.(syscall.Errno); ok {
+		return &SetupError{Step: "make namespaces", Errno: errno}
+	} else if err != nil {
+		return err
 	}
 	r.explain = func() string { return "" }
 	r.kill = func() { unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) }
 	r.wait = func() { waitFor(pid); unix.Close(pidfd) }
 	r.pidfd = pidfd
+	r.limits.Adopt(pid)
 	return nil
 }
 
@@ -212,10 +220,12 @@ func (in *inner) earlySetup(r *running) {
 func (in *inner) nativeSetup(r *running, w inward) {
 	p := &in.setup
 	p.stepwise = noOpenat2()
+	// Not before: the namespace begins at the cgroup that limits put us into.
+	p.call("make a cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	in.handOutNetwork(p, w.bare)
 	mask := p.newReg()
 	p.call("umask", unix.SYS_UMASK, 0).into(mask)
-	p.mounts(r.plan)
+	p.mounts(r.plan, w.limits)
 	r.here = p.lookInside(r.plan.Dir)
 	p.call("umask", unix.SYS_UMASK, mask)
 	in.handOut(w)

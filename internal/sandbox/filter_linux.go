@@ -91,8 +91,9 @@ const (
 
 // filter assembles the program for this machine's architectures. Inside another
 // aigate there can be no second listener, and the outer one does the work. With
-// execs, programs are judged before they are executed.
-func filter(inner, execs bool) []unix.SockFilter {
+// execs, programs are judged before they are executed. Pinned, they stay on the
+// processors that they were given.
+func filter(inner, execs, pinned bool) []unix.SockFilter {
 	var a assembler
 	for _, t := range tables {
 		var body assembler
@@ -101,7 +102,7 @@ func filter(inner, execs bool) []unix.SockFilter {
 			body.add(jge, x32Bit, 0, 1)
 			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
 		}
-		for _, r := range rules(t.numbers, execs) {
+		for _, r := range rules(t.numbers, execs, pinned) {
 			if inner && r.action == retNotify {
 				continue
 			}
@@ -166,10 +167,10 @@ type numbers struct {
 	open, creat, openat, mknod, mknodat uint32
 	chmod, fchmod, fchmodat, fchmodat2  uint32
 	umount2, umount2Denied, bind        uint32
-	execve, execveat                    uint32
+	execve, execveat, setAffinity       uint32
 }
 
-func rules(n numbers, execs bool) []rule {
+func rules(n numbers, execs, pinned bool) []rule {
 	var out []rule
 	add := func(nr uint32, errno syscall.Errno, conds ...cond) {
 		if nr != 0 {
@@ -181,6 +182,9 @@ func rules(n numbers, execs bool) []rule {
 	}
 	for _, nr := range n.absent {
 		add(nr, unix.ENOSYS)
+	}
+	if pinned {
+		add(n.setAffinity, unix.EPERM)
 	}
 	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCSTI})
 	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCLINUX})

@@ -16,6 +16,6 @@ var tables = []table{
 		ioctl:  unix.SYS_IOCTL, socket: unix.SYS_SOCKET, socketpair: unix.SYS_SOCKETPAIR,
 		openat: unix.SYS_OPENAT, mknodat: unix.SYS_MKNODAT,
 		fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
-		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT,
+		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT, setAffinity: unix.SYS_SCHED_SETAFFINITY,
 	}},
 }

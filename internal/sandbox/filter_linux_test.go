@@ -58,7 +58,7 @@ func judge(t *testing.T, prog []unix.SockFilter, c syscallData) uint32 {
 }
 
 func TestFilter(t *testing.T) {
-	prog := filter(false, true)
+	prog := filter(false, true, false)
 	if len(prog) > 4096 {
 		t.Fatalf("%d instructions; the kernel takes 4096", len(prog))
 	}
@@ -134,11 +134,17 @@ func TestFilter(t *testing.T) {
 			{"i386 open setuid", i386(5, 0, unix.O_CREAT, 0o4755), perm},
 		}...)
 	}
-	if got := judge(t, filter(true, true), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
+	if got := judge(t, filter(true, true, false), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
 		t.Errorf("lazy umount in an inner sandbox: %#x", got)
 	}
-	if got := judge(t, filter(false, false), call(unix.SYS_EXECVE)); got != allow {
+	if got := judge(t, filter(false, false, false), call(unix.SYS_EXECVE)); got != allow {
 		t.Errorf("execve without rules: %#x", got)
+	}
+	if got := judge(t, filter(false, false, false), call(unix.SYS_SCHED_SETAFFINITY)); got != allow {
+		t.Errorf("sched_setaffinity without a limit: %#x", got)
+	}
+	if got := judge(t, filter(false, false, true), call(unix.SYS_SCHED_SETAFFINITY)); got != perm {
+		t.Errorf("sched_setaffinity with one: %#x", got)
 	}
 	for _, c := range checks {
 		if got := judge(t, prog, c.call); got != c.want {

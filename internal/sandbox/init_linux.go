@@ -258,10 +258,13 @@ func signals() (o origin, err error) {
 // fork clones the calling thread's process with the given flags and lets the
 // child run fn, which must be nosplit and never return. All signals are blocked
 // in the child, for good unless fn opens them: no Go handler may run there.
+func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) { return in.clone(flags, -1) }
+
+// clone is fork, into a cgroup where that is not -1: clone3(2), cgroups(7).
 //
 //go:noinline
 //go:norace
-func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
+func (in *inner) clone(flags uintptr, cgroup int) (pid, pidfd int, err error) {
 	runtime.LockOSThread() // PR_SET_PDEATHSIG belongs to the forking thread
 	var fd int32 = -1
 	all := ^uint64(0)
@@ -270,7 +273,13 @@ func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
 	// From here on the stack stays where it is: no signal, no call that grows it.
 	keepHeap(uintptr(unsafe.Pointer(&old)), unix.MADV_DONTFORK)
-	r, _, e := syscall.RawSyscall6(unix.SYS_CLONE, flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&fd)), 0, 0, 0)
+	nr, a := uintptr(unix.SYS_CLONE), [3]uintptr{flags | unix.CLONE_PIDFD | uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&fd))}
+	args := cloneArgs{flags: uint64(flags | unix.CLONE_PIDFD), pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
+	if cgroup >= 0 {
+		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, uint64(cgroup)
+		nr, a = unix.SYS_CLONE3, [3]uintptr{uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args)}
+	}
+	r, _, e := syscall.RawSyscall6(nr, a[0], a[1], a[2], 0, 0, 0)
 	if e == 0 && r == 0 {
 		in.start()
 	}
@@ -282,6 +291,11 @@ func (in *inner) fork(flags uintptr) (pid, pidfd int, err error) {
 		return 0, -1, e
 	}
 	return int(r), int(fd), nil
+}
+
+// cloneArgs is struct clone_args of clone3(2).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
 // keepHeap keeps the heap that the stack lies in (Go's come in arenas of this

@@ -117,6 +117,7 @@ func (r *running) finishFromOutside() (gone int, err error) {
 		p.call("mount "+KitDir, unix.SYS_MOUNT, "tmpfs", KitDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
 		p.kitInto(KitDir, r.plan)
 		p.call("protect "+KitDir, unix.SYS_MOUNT, "", KitDir, 0, unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, 0)
+		p.sizes(r.plan, r.limits.inside)
 		for _, s := range r.plan.Steps {
 			if isLate(s.Kind) {
 				p.late(s)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/AxeForging/aigate/internal/limit"
 	"golang.org/x/sys/unix"
 )
 
@@ -216,11 +217,11 @@ const stage = "/tmp"
 // mounts turns the plan into system calls for the native engine. They run
 // with all capabilities of the sandbox's own user namespace and end with the
 // new root in place and the old one gone.
-func (p *program) mounts(plan *Plan) {
+func (p *program) mounts(plan *Plan, limits limit.Inside) {
 	p.forCaller(plan)
 	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 	trees := p.cloneSources(plan)
-	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
+	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tmpfs(limits))
 	b := builder{program: p, plan: plan, trees: trees}
 	for i := range plan.Steps {
 		b.step(i)

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/limit"
 )
 
 // Kind is what a step of a Plan does to its path.
@@ -85,6 +86,8 @@ type Plan struct {
 	Gate *gate.Front `json:"gate,omitempty"`
 	// Publish are servers inside that the caller's machine can reach.
 	Publish []gate.Port `json:"publish,omitempty"`
+	// Limits are what the whole sandbox may use.
+	Limits limit.Limits `json:"limits"`
 	// RootUser: uid 0 inside is uid 0 outside, so files of /proc and /sys that
 	// the kernel guards by uid alone need a mount over them.
 	RootUser bool `json:"root_user"`
@@ -128,7 +131,11 @@ func (p *Plan) String() string {
 	for _, port := range p.Publish {
 		net += ", " + port.String()
 	}
-	fmt.Fprintf(&b, "%-8s %s\n%-8s %s\n", "network", net, "chdir", quote(p.Dir))
+	fmt.Fprintf(&b, "%-8s %s\n", "network", net)
+	if limits := p.Limits.String(); limits != "" {
+		fmt.Fprintf(&b, "%-8s %s\n", "limits", limits)
+	}
+	fmt.Fprintf(&b, "%-8s %s\n", "chdir", quote(p.Dir))
 	return b.String()
 }
 

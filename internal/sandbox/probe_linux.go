@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,15 @@ func ProbeGate(engine Engine, bwrap string) (front gate.Front, refuses bool, err
 	err = probe(&Plan{OwnNet: true, Gate: want}, Base{Engine: engine, Bwrap: bwrap},
 		Options{Gate: g, Network: func(f gate.Front, r bool) { front, refuses = f, r }})
 	return front, refuses, err
+}
+
+// ProbeLimits tries a run that has every limit which is counted, and says who
+// counts; by is the way to take, "" for the best.
+func ProbeLimits(engine Engine, bwrap, by string) (m limit.Means, err error) {
+	l := limit.Limits{MaxMemory: 1 << 40, MaxCPUPercent: 100, MaxPids: 1 << 20}
+	err = probe(&Plan{OwnNet: true, Limits: l}, Base{Engine: engine, Bwrap: bwrap, Limits: l, LimitsBy: by},
+		Options{Limited: func(got limit.Means) { m = got }})
+	return m, err
 }
 
 func probe(plan *Plan, with Base, opt Options) error {

@@ -61,8 +61,8 @@ func (p *program) scope() {
 
 // seccomp appends the installation of the filter; the register is the
 // descriptor on which the supervisor gets what the filter leaves to it.
-func (p *program) seccomp(inner, execs bool) (listener []reg) {
-	f := filter(inner, execs)
+func (p *program) seccomp(inner, execs, pinned bool) (listener []reg) {
+	f := filter(inner, execs, pinned)
 	code := p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), len(f)*int(unsafe.Sizeof(f[0]))))
 	prog := &[2]uintptr{uintptr(len(f)), code} // struct sock_fprog
 	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER

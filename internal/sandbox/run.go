@@ -6,6 +6,7 @@ import (
 
 	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/guard"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/term"
 )
 
@@ -24,6 +25,10 @@ type Base struct {
 	// Caller is the caller's terminal and descriptors.
 	Caller *term.Caller
 	OwnNet bool // as Plan.OwnNet will be
+	// Limits are as Plan.Limits will be.
+	Limits limit.Limits
+	// LimitsBy is how they are to be enforced, "" for the best that there is; see limit.By.
+	LimitsBy string
 }
 
 // Options are what a run needs beside plan and command.
@@ -47,6 +52,10 @@ type Options struct {
 	Publish *gate.Publisher
 	// Execs, when set, judges every program that is executed inside.
 	Execs *Execs
+	// Limited, when set, is told how the limits are enforced.
+	Limited func(limit.Means)
+	// Exceeded, when set, is told at the end of every limit that was reached.
+	Exceeded func(limit.Excess)
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }

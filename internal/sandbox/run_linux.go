@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/AxeForging/aigate/internal/gate"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,9 @@ func Begin(with Base) (*Sandbox, error) {
 	runtime.LockOSThread()
 	r := &running{Base: with, master: -1, mntns: -1, netns: -1, pidfd: -1}
 	var err error
+	if r.limits, err = beginLimits(with); err != nil {
+		return nil, err
+	}
 	switch with.Engine {
 	case Native:
 		err = r.beginNative()
@@ -59,13 +63,16 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 	r := s.running
 	r.plan, r.cmd, r.opt, r.clock = plan, cmd, opt, time.Now()
 	defer r.end()
-	if plan.OwnNet != r.OwnNet {
-		return 1, errors.New("the sandbox was begun with another network than the plan's")
+	if plan.OwnNet != r.OwnNet || plan.Limits != r.Limits {
+		return 1, errors.New("the sandbox was begun with another network or other limits than the plan's")
 	}
 	if r.held, err = hold(plan, opt.Spare); err != nil {
 		return 1, err
 	}
 	r.lap("placeholders")
+	if err := r.limitsInForce(); err != nil {
+		return 1, err
+	}
 	if r.Engine == Native {
 		err = r.startNative()
 	} else {
@@ -111,6 +118,7 @@ type running struct {
 	calls    *calls
 	pid1     int // host pid
 	session  *term.Session
+	limits   *limits
 
 	heard bool // of the inside
 	ended bool
@@ -236,10 +244,12 @@ func (r *running) connect() error {
 	if err != nil {
 		return err
 	}
-	if want := 1 + b2i(r.Caller.WantsPTY()); len(m.fds) != want {
+	pty := b2i(r.Caller.WantsPTY())
+	if want := 1 + pty + len(r.sights()); len(m.fds) != want {
 		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
 	}
 	r.mntns, r.pid1 = m.fds[0], m.pid
+	r.limits.see(m.fds[1+pty:])
 	if r.Caller.WantsPTY() {
 		r.master = m.fds[1]
 		size, modes := r.Caller.Settings()
@@ -316,10 +326,22 @@ func (r *running) supervise() (int, error) {
 				r.opt.Watch.tooLate(time.Since(started))
 			}
 			r.lap("command ran")
+			if over := r.limits.ended(); over != nil {
+				return statusOf(*over), nil
+			}
 			return exitStatus(unix.WaitStatus(m.value)), nil
 		case 0:
+			if over := r.limits.ended(); over != nil {
+				return statusOf(*over), nil
+			}
 			if err := r.opt.Watch.failure(); err != nil {
 				return 1, fmt.Errorf("%w: what appears could not be hidden any more: %w", ErrEnded, err)
+			}
+			if err := r.limits.failure(); err != nil {
+				return 1, fmt.Errorf("%w: limits could not be kept any more: %w", ErrEnded, err)
+			}
+			if r.limits.Killed() {
+				return statusOf(limit.Excess{Key: "max_memory"}), nil
 			}
 			return 128 + int(unix.SIGKILL), fmt.Errorf("%w: something killed it", ErrEnded)
 		default:
@@ -363,6 +385,9 @@ func (r *running) lookAfter() error {
 		return fmt.Errorf("%w: %w", ErrEnded, err)
 	}
 	r.held.guard(r)
+	if err := r.limits.follow(r); err != nil {
+		return err
+	}
 	if err := r.calls.start(); err != nil {
 		return err
 	}
@@ -385,6 +410,7 @@ func (r *running) end() {
 		return
 	}
 	r.ended = true
+	r.limits.stop()
 	if r.kill != nil {
 		r.kill()
 		r.wait()
@@ -408,6 +434,7 @@ func (r *running) end() {
 	}
 	r.helper.close()
 	r.held.release()
+	r.limits.end(r)
 	r.lap("cleaned up")
 }
 

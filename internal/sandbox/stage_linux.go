@@ -19,7 +19,10 @@ func order(w inward) []byte {
 	for _, b := range w.flags() {
 		bits += strconv.Itoa(b2i(*b))
 	}
-	fields := append([]string{bits, w.dir, w.cmd.Path, strconv.Itoa(len(w.cmd.Args))}, w.cmd.Args...)
+	fields := []string{bits, w.dir, w.cmd.Path, insideText(w.limits)}
+	for _, list := range [][]string{w.sights, w.cmd.Args} {
+		fields = append(append(fields, strconv.Itoa(len(list))), list...)
+	}
 	return []byte(strings.Join(append(fields, w.cmd.Env...), "\x00"))
 }
 
@@ -32,11 +35,22 @@ func readOrder(text string) (w inward, ok bool) {
 	for i, b := range flags {
 		*b = f[0][i] == '1'
 	}
-	n, err := strconv.Atoi(f[3])
-	if err != nil || n < 0 || len(f) < 4+n {
+	w.dir, w.cmd.Path = f[1], f[2]
+	if w.limits, ok = readInside(f[3]); !ok {
 		return w, false
 	}
-	w.dir, w.cmd = f[1], Command{Path: f[2], Args: f[4 : 4+n], Env: f[4+n:]}
+	f = f[4:]
+	for _, list := range []*[]string{&w.sights, &w.cmd.Args} {
+		if len(f) == 0 {
+			return w, false
+		}
+		n, err := strconv.Atoi(f[0])
+		if err != nil || n < 0 || n > len(f)-1 {
+			return w, false
+		}
+		*list, f = f[1:1+n:1+n], f[1+n:]
+	}
+	w.cmd.Env = f
 	return w, true
 }
 

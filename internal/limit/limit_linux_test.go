@@ -1,0 +1,193 @@
+package limit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFindHierarchy(t *testing.T) {
+	const v1 = "40 39 0:30 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu\n"
+	const v2 = "34 24 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+	const part = "34 24 0:28 /docker/abc /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
+	for _, c := range []struct{ mounts, own, want string }{
+		{v2, "0::/user.slice/user-1000.slice/session-2.scope\n", "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope"},
+		{v1 + v2, "8:cpu:/\n0::/\n", "/sys/fs/cgroup"},
+		{part, "0::/docker/abc/x\n", "/sys/fs/cgroup/x"},
+		{part, "0::/docker/abc\n", "/sys/fs/cgroup"},
+		{part, "0::/docker/abcd\n", ""}, // another group, which only begins like it
+		{part, "0::/docker\n", ""},
+		{v2, "0::/../other\n", ""}, // outside of our cgroup namespace
+		{v1, "8:cpu:/\n0::/\n", ""},
+		{v2, "8:cpu:/\n", ""},
+		{"", "", ""},
+		{"- cgroup2 x\n", "0::/a", ""},
+	} {
+		if got, err := findHierarchy(c.mounts, c.own); got.own != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%q %q: %q, %v", c.mounts, c.own, got, err)
+		}
+	}
+	if !nsDelegate(v2) || nsDelegate(part) || nsDelegate(v1) {
+		t.Error("nsdelegate")
+	}
+}
+
+func TestSettings(t *testing.T) {
+	l := Limits{MaxMemory: 100<<20 + 5, MaxCPUPercent: 80, MaxPids: 50}
+	want := []setting{
+		{"memory", "memory.max", "104857600", false},
+		{"memory", "memory.swap.max", "0", true},
+		{"cpu", "cpu.max", "320000 100000", false},
+		{"pids", "pids.max", "53", false},
+	}
+	if got := l.settings(3, 4); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := l.controllers(); !reflect.DeepEqual(got, []string{"memory", "cpu", "pids"}) {
+		t.Errorf("controllers %v", got)
+	}
+	if got := (Limits{MaxTime: time.Hour, MaxFileSize: 1, MaxOpenFiles: 1}).settings(1, 1); got != nil {
+		t.Errorf("nothing is counted: %v", got)
+	}
+	if got := (Limits{MaxCPUPercent: 1}).quota(1); got != 1000 {
+		t.Errorf("the kernel takes no less than 1000: %d", got)
+	}
+	// systemd is told the same: microseconds of a second are ten periods.
+	for _, p := range l.properties(7, 3, 4) {
+		switch v := p.Value.Value().(type) {
+		case uint64:
+			if want := map[string]uint64{"MemoryMax": 104857600, "MemorySwapMax": 0, "CPUQuotaPerSecUSec": 3_200_000, "TasksMax": 53}[p.Name]; v != want {
+				t.Errorf("%s %d, want %d", p.Name, v, want)
+			}
+		}
+	}
+}
+
+// verify finds a limit that is not what was asked for, and takes no notice of controllers that are not there.
+func TestVerify(t *testing.T) {
+	dir := t.TempDir()
+	s := Limits{MaxMemory: 1 << 20, MaxPids: 5}.settings(1, 1)
+	if have, err := verify(dir, s); have != nil || err != nil {
+		t.Errorf("an empty group: %v, %v", have, err)
+	}
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("memory.max", "1048576")
+	write("pids.max", "max")
+	if _, err := verify(dir, s); err == nil || !strings.Contains(err.Error(), `pids.max is "max" instead of "6"`) {
+		t.Errorf("another limit: %v", err)
+	}
+	write("pids.max", "6")
+	if have, err := verify(dir, s); err != nil || !reflect.DeepEqual(have, []string{"memory", "pids"}) {
+		t.Errorf("%v, %v", have, err)
+	}
+}
+
+func TestEvent(t *testing.T) {
+	const text = "low 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"
+	if event(text, "oom_kill") != 2 || event(text, "max") != 12 || event(text, "none") != 0 || event("", "max") != 0 {
+		t.Error("counters are read wrongly")
+	}
+}
+
+func TestInside(t *testing.T) {
+	if n := countRanges("0-3,5,8-9"); n != 7 {
+		t.Errorf("processors: %d", n)
+	}
+	for _, bad := range []string{"", "x", "3-1", "1-"} {
+		if n := countRanges(bad); n != 0 {
+			t.Errorf("%q: %d", bad, n)
+		}
+	}
+	if got := (Limits{MaxMemory: 1 << 30}).tmpSize(8 << 30); got != 512<<20 {
+		t.Errorf("half of the memory: %d", got)
+	}
+	if got := (Limits{MaxMemory: 9 << 30}).tmpSize(8 << 30); got != 0 {
+		t.Errorf("more than the machine has: %d", got)
+	}
+	c, err := Begin(Limits{MaxMemory: 1 << 30, MaxCPUPercent: 1, MaxPids: 9, MaxFileSize: 7, MaxOpenFiles: 33}, 2, string(Watched))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Rlimit{{unix.RLIMIT_FSIZE, 7}, {unix.RLIMIT_NOFILE, 33}, {unix.RLIMIT_NPROC, 11}}
+	if got := c.Inside(); !reflect.DeepEqual(got.Rlimits, want) || got.Nice != niceness || processors() > 1 && got.CPUs == nil {
+		t.Errorf("%+v", got)
+	}
+	if major, minor := version("6.1.0-25-amd64"); major != 6 || minor != 1 {
+		t.Errorf("%d.%d", major, minor)
+	}
+	if _, err := Begin(Limits{MaxPids: 1}, 1, "somehow"); err == nil {
+		t.Error("a way that there is not was taken")
+	}
+}
+
+// What is resident is more than what is used: half of this memory is a file's.
+func TestUse(t *testing.T) {
+	proc, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(proc)
+	w := &watcher{Sight: Sight{Proc: proc}, limits: Limits{MaxMemory: 1}, buf: make([]byte, 4096)}
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	pid := strconv.Itoa(cmd.Process.Pid)
+	for range 100 { // until it is sleep, and not this program's copy
+		if text, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(text)) == "sleep" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	rss, tasks, ok := w.stat(pid)
+	if !ok || tasks != 1 || rss == 0 {
+		t.Fatalf("stat: %d pages, %d threads, %v", rss, tasks, ok)
+	}
+	if own := w.own(pid); own <= 0 || own >= rss*pageSize {
+		t.Errorf("%d of %d resident bytes are its own", own, rss*pageSize)
+	}
+	if rss, _, ok := w.stat("999999999"); ok {
+		t.Errorf("a process that is not there has %d pages", rss)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	proc, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(proc)
+	told := make(chan Excess, 2)
+	watch(Limits{MaxPids: 1}, Sight{Proc: proc}, func(e Excess, err error) { told <- e })
+	select {
+	case e := <-told:
+		if e.Key != "max_pids" || !e.Ended || e.Used < 2 {
+			t.Errorf("%+v", e)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody looked")
+	}
+	w := watch(Limits{MaxPids: 1 << 22}, Sight{Proc: proc}, func(e Excess, err error) { told <- e })
+	w.stop()
+	failed := make(chan error, 1)
+	watch(Limits{MaxPids: 1}, Sight{Proc: -1}, func(e Excess, err error) { failed <- err })
+	if err := <-failed; err == nil {
+		t.Error("that nobody can look is not told")
+	}
+	if len(told) > 0 {
+		t.Errorf("within the limit: %+v", <-told)
+	}
+}
