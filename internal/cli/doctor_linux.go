@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"strings"
 	"sync"
 
 	"github.com/AxeForging/aigate/internal/config"
@@ -65,9 +67,9 @@ func (p *patient) checks() []doctor.Check {
 			Name: "nf_tables", For: "network by name (allow_net)", Try: p.tryGate,
 		},
 		doctor.Landlock(p.conf.AllowNet == nil),
-		doctor.Cgroup(),
 		doctor.Check{
-			Name: "limits", For: "resource_limits", Try: notYet, Without: "they are read and checked, and not enforced",
+			Name: "cgroup v2", For: "limits of the sandbox as a whole, by the kernel (resource_limits)", Try: p.tryLimits,
+			Fix: []string{"log in with a systemd of your own, or have a cgroup delegated to you whose controllers are memory, cpu and pids; where cgroups of version 1 have these, boot with systemd.unified_cgroup_hierarchy=1"},
 		}, doctor.Check{
 			Name: "exec guard", For: "programs inside are judged by path and arguments (deny_exec)", Try: tryGuard,
 			Without: "inside, deny_exec holds by stubs over the programs alone: a rule with arguments (kubectl delete) is checked before the start and no more",
@@ -82,7 +84,26 @@ func tryGuard() doctor.Outcome {
 	return doctor.Outcome{Result: doctor.OK, State: "active"}
 }
 
-func notYet() doctor.Outcome { return doctor.Outcome{Result: doctor.Absent, State: "not yet"} }
+// tryLimits makes a sandbox that has every limit that is counted.
+func (p *patient) tryLimits() doctor.Outcome {
+	engine, bwrap := p.working()
+	if engine == "" {
+		return doctor.Outcome{Result: doctor.Absent, State: "not tried"}
+	}
+	m, err := sandbox.ProbeLimits(engine, bwrap, os.Getenv("AIGATE_LIMITS"))
+	if err != nil {
+		return doctor.Outcome{Result: doctor.Fail, State: "no", Why: err.Error(), Without: "a run with resource_limits is refused"}
+	}
+	have, lack := m.Counted()
+	if len(lack) == 0 {
+		return doctor.Outcome{Result: doctor.OK, State: strings.Join(have, " ")}
+	}
+	o := doctor.Outcome{Result: doctor.Absent, State: "none", Why: m.Why, Without: "instead: " + m.Substitutes()}
+	if len(have) > 0 {
+		o.State = strings.Join(have, " ")
+	}
+	return o
+}
 
 func (p *patient) tryBwrap() doctor.Outcome {
 	needed := p.engine == sandbox.Bwrap || p.choice != nil
@@ -172,11 +193,8 @@ func (p *patient) tryNative() doctor.Outcome {
 
 // tryGate makes a sandbox with a network by name, and with it a table of nf_tables.
 func (p *patient) tryGate() doctor.Outcome {
-	engine, bwrap := p.engine, p.bwrap
-	if p.choice != nil || engine == sandbox.Bwrap && p.withBwrap() != nil {
-		engine, bwrap = sandbox.Native, ""
-	}
-	if engine == sandbox.Native && p.native() != nil {
+	engine, bwrap := p.working()
+	if engine == "" {
 		return doctor.Outcome{Result: doctor.Absent, State: "not tried"}
 	}
 	front, refuses, err := sandbox.ProbeGate(engine, bwrap)
@@ -197,6 +215,18 @@ func (p *patient) tryGate() doctor.Outcome {
 		return doctor.Outcome{Result: doctor.OK, State: "IPv4"}
 	}
 	return doctor.Outcome{Result: doctor.OK, State: "works"}
+}
+
+// working is an engine to try something with that works, "" without any.
+func (p *patient) working() (engine sandbox.Engine, bwrap string) {
+	engine, bwrap = p.engine, p.bwrap
+	if p.choice != nil || engine == sandbox.Bwrap && p.withBwrap() != nil {
+		engine, bwrap = sandbox.Native, ""
+	}
+	if engine == sandbox.Native && p.native() != nil {
+		return "", ""
+	}
+	return engine, bwrap
 }
 
 // mode is the sentence at the end of the guide's example.

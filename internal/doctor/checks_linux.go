@@ -143,15 +143,6 @@ func (m *Machine) acls() Outcome {
 	return Outcome{Result: Absent, State: "none", Why: fmt.Sprintf("an ACL cannot be set in %s: %v", m.Project, err)}
 }
 
-// Cgroup is a check that the caller places.
-func Cgroup() Check {
-	return Check{
-		Name: "cgroup v2", For: "limits of the sandbox as a whole, by the kernel (resource_limits)", Without: "the kernel cannot hold resource_limits for the sandbox as a whole",
-		Fix: []string{"boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1), and log in with a systemd of your own or have a subtree delegated to you"},
-		Try: func() Outcome { return tryCgroup().outcome() },
-	}
-}
-
 // Landlock is a check of its own, because who has the host's network needs its scopes.
 func Landlock(needed bool) Check {
 	const scopes = 6 // Linux 6.12

@@ -60,42 +60,6 @@ func TestACL(t *testing.T) {
 	}
 }
 
-func TestFindCgroup(t *testing.T) {
-	const v1 = "40 39 0:30 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu\n"
-	const v2 = "34 24 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
-	for _, c := range []struct{ mounts, own, want string }{
-		{v2, "0::/user.slice/user-1000.slice/session-2.scope\n", "/sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope"},
-		{v1 + v2, "8:cpu:/\n0::/\n", "/sys/fs/cgroup"},
-		{v1, "8:cpu:/\n0::/\n", ""},
-		{v2, "8:cpu:/\n", ""},
-		{"", "", ""},
-		{"- cgroup2 x\n", "0::/a", ""},
-	} {
-		if got := findCgroup(c.mounts, c.own).folder; got != c.want {
-			t.Errorf("%q %q: %q", c.mounts, c.own, got)
-		}
-	}
-}
-
-func TestCgroupOutcome(t *testing.T) {
-	all := []string{"cpuset", "cpu", "io", "memory", "pids"}
-	for _, c := range []struct {
-		c    cgroup
-		want Result
-		says string
-	}{
-		{cgroup{}, Absent, "no cgroup of version 2"},
-		{cgroup{folder: "/g", controllers: []string{"memory"}}, Absent, "cpu, pids"},
-		{cgroup{folder: "/g", controllers: all, closed: os.ErrPermission}, Absent, "permission denied"},
-		{cgroup{folder: "/g", controllers: all, closed: os.ErrPermission, systemd: true}, OK, ""},
-		{cgroup{folder: "/g", controllers: all}, OK, ""},
-	} {
-		if o := c.c.outcome(); o.Result != c.want || !strings.Contains(o.Why, c.says) || c.want == OK && o.State != "cpu memory pids" {
-			t.Errorf("%+v: %+v", c.c, o)
-		}
-	}
-}
-
 func TestWSL(t *testing.T) {
 	for release, want := range map[string]int{
 		"4.4.0-19041-Microsoft":              1,
