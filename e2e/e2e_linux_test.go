@@ -138,7 +138,7 @@ func group(t *testing.T, caller, engine, name string) {
 				Setup:               s.setup,
 				Cmds:                s.commands(),
 				Condition:           s.condition,
-				Deadline:            time.Now().Add(5 * time.Minute),
+				Deadline:            time.Now().Add(5 * time.Minute * patienceFactor),
 				RequireUniqueNames:  true,
 				RequireExplicitExec: true,
 			})

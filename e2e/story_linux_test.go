@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,6 +146,11 @@ func (s *story) condition(cond string) (bool, error) {
 		}
 		text, err := os.ReadFile("/proc/sys/dev/tty/legacy_tiocsti")
 		return err != nil || strings.TrimSpace(string(text)) == "1", nil
+	case "counted": // does the kernel count what a sandbox uses, or has aigate to look?
+		cmd := exec.Command(filepath.Join(place, "bin", "aigate"), "run", "--defaults", "--verbose", "--", "true")
+		cmd.Env, cmd.Dir = append(os.Environ(), "AIGATE_ENGINE="+s.engine), s.work
+		out, err := cmd.CombinedOutput()
+		return strings.Contains(string(out), "limits: processors, memory and processes by the kernel"), err
 	case "int80": // does this kernel still take 32-bit system calls?
 		return exec.Command(filepath.Join(place, "bin", "attacker"), "int80-getpid").Run() == nil, nil
 	case "corefile": // are core dumps plain files here?
@@ -336,7 +342,16 @@ func (s *story) leaked(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // slow is how long one command may take unless the script says so; hardly any needs a tenth of it.
-const slow = 30 * time.Second
+var slow = 30 * time.Second * patienceFactor
+
+// patienceFactor is for machines that are emulated.
+var patienceFactor = func() time.Duration {
+	n, err := strconv.Atoi(os.Getenv("AIGATE_E2E_SLOW"))
+	if err != nil {
+		return 1
+	}
+	return time.Duration(n)
+}()
 
 // exec runs a command, keeps its output and status for the commands that look at them, and returns stderr.
 func (s *story) exec(ts *testscript.TestScript, args ...string) (stderr string) {
