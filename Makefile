@@ -8,13 +8,14 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # benchmarks compare with fd and slirp4netns.
 TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) \
 	gcc libc6-dev less patch gdb vim:vim python3-venv nodejs:node npm:npm
+VM_PACKAGES    = qemu-system-x86:qemu-system-x86_64 cpio kmod xz-utils systemd dbus dbus-user-session libpam-systemd
 BENCH_PACKAGES = bubblewrap fd-find gcc iproute2 libc6-dev make slirp4netns
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
 # Scripts change inside of their folder, which make does not see.
-.PHONY: docs/attacks.md help build release check format vet staticcheck race test bench bench-docs demo deps bench-deps
+.PHONY: docs/attacks.md help test-vm test-vm-limits vm-deps build release check format vet staticcheck race test bench bench-docs demo deps bench-deps
 
 help: ## this list
 	@sed -n 's/^\([a-z/.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target what; do \
@@ -32,10 +33,17 @@ demo: build ## what a sandboxed command can and cannot reach; touches no configu
 
 # -count=1: e2e builds and attacks the binary, which go's cache of test results
 # does not know; a cached "ok" would be that of an older product.
+test-vm: deps vm-deps ## every attack under Debian's kernels 6.1 and 6.12, with cgroup v2 and with systemd; takes hours
+	AIGATE_VM=all go test -count=1 -timeout 12h -v -run '^TestVM$$' ./e2e
+
+# What CI does of it: the attacks on limits.
+test-vm-limits: deps vm-deps
+	AIGATE_VM=limits go test -count=1 -timeout 40m -v -run '^TestVM$$' ./e2e
+
 test: deps ## every test; installs what they need (root also runs the half that has root as the caller)
 	go test -count=1 -timeout 25m ./...
 
-check: deps format vet staticcheck race ## all that CI checks
+check: deps format vet staticcheck race test-vm-limits ## all that CI checks
 
 format:
 	@unformatted=$$(gofmt -l .) || exit 1; \
@@ -63,6 +71,9 @@ docs/attacks.md: ## the list of attacks, from the first lines of the scripts
 
 deps: ## install what the tests need, or say how
 	@$(call install,$(TEST_PACKAGES))
+
+vm-deps:
+	@$(call install,$(VM_PACKAGES))
 
 bench-deps:
 	@$(call install,$(BENCH_PACKAGES))

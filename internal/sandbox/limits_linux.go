@@ -32,13 +32,6 @@ type limits struct {
 // bubblewrap, PID 1 is a Go program, and bubblewrap itself waits for it.
 var ownTasks = map[Engine]int{Native: 1, Bwrap: 8}
 
-// termGrace is how long a command has to end by itself when its time is up.
-const termGrace = 5 * time.Second
-
-// statusTimeUp is the exit status of a command whose time was up, as timeout(1)
-// has it.
-const statusTimeUp = 124
-
 func beginLimits(with Base) (*limits, error) {
 	c, err := limit.Begin(with.Limits, ownTasks[with.Engine], with.LimitsBy)
 	if err != nil {
@@ -142,14 +135,6 @@ func (l *limits) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.blind
-}
-
-// statusOf is the exit status of a sandbox that was ended.
-func statusOf(e limit.Excess) int {
-	if e.Key == "max_time" {
-		return statusTimeUp
-	}
-	return 128 + int(unix.SIGKILL)
 }
 
 // stop keeps anybody from ending the sandbox, which is at its end: whatever

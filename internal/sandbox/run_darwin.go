@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/AxeForging/aigate/internal/gate"
-	"github.com/AxeForging/aigate/internal/nofile"
+	"github.com/AxeForging/aigate/internal/limit"
 	"github.com/AxeForging/aigate/internal/seatbelt"
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
@@ -39,6 +39,7 @@ type Sandbox struct {
 	box     *seatbelt.Box
 	session *term.Session
 	ended   bool
+	clk     clock
 }
 
 // Begin begins a sandbox. Whoever begins one must End it.
@@ -79,7 +80,15 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 	if err := s.start(cmd, env); err != nil {
 		return 1, err
 	}
-	return s.supervise()
+	status, err = s.supervise()
+	if s.clk.stop() && err == nil {
+		e := limit.Excess{Key: "max_time", Ended: true}
+		if opt.Exceeded != nil {
+			opt.Exceeded(e)
+		}
+		status = statusOf(e)
+	}
+	return status, err
 }
 
 // lap reports how long the stage since the last lap took.
@@ -167,8 +176,9 @@ func (s *Sandbox) start(cmd Command, env []string) error {
 		return err
 	}
 	order := seatbelt.Order{Exec: exec, Dir: s.plan.Dir, Path: cmd.Path, Args: cmd.Args, Env: env,
-		Foreground: s.Caller.WantsPTY() && s.Caller.Foreground(), Checks: tries(&s.plan, s.tmp, os.Getpid()), OpenFiles: nofile.Original,
+		Foreground: s.Caller.WantsPTY() && s.Caller.Foreground(), Checks: tries(&s.plan, s.tmp, os.Getpid()),
 		Mark: s.mark, Remove: s.tmp}
+	order = limited(order, s.plan.Limits)
 	var files [3]*os.File
 	for n, f := range [3]*os.File{s.Caller.Stdin(), s.Caller.Stdout(), s.Caller.Stderr()} {
 		if files[n] = f; s.Caller.OnPTY(n) {
@@ -194,6 +204,7 @@ func (s *Sandbox) start(cmd Command, env []string) error {
 	if err := s.box.Go(); err != nil {
 		return err
 	}
+	s.clk.set(s.plan.Limits.MaxTime, pid)
 	s.lap("command started")
 	return nil
 }

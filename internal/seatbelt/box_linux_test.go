@@ -107,6 +107,16 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestFileSize(t *testing.T) {
+	o := order("sh", "-c", `head -c 100000 /dev/zero > big 2>/dev/null; stat -c %s big; ulimit -f unlimited 2>/dev/null && echo raised`)
+	o.Dir, o.FileSize = t.TempDir(), 8192
+	out, b, _ := started(t, o, nil)
+	next(t, b)
+	if text, _ := io.ReadAll(out); !strings.Contains(string(text), "8192\n") || strings.Contains(string(text), "raised") {
+		t.Errorf("%q", text)
+	}
+}
+
 // What the caller had open stays the caller's; arguments are bytes.
 func TestInherits(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")

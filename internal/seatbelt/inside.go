@@ -46,11 +46,27 @@ func inside() int {
 			return failed("restore the limit on open files", err)
 		}
 	}
+	if err := limitFileSize(o.FileSize); err != nil {
+		return failed("limit the size of files", err)
+	}
 	err = syscall.Exec(o.Path, o.Args, o.Env)
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	c.send(message{Kind: isNoExec, Value: int(errno)})
 	return 1
+}
+
+// limitFileSize lowers the limit, setrlimit(2), where the caller's is not lower.
+func limitFileSize(most uint64) error {
+	var now syscall.Rlimit
+	if most == 0 {
+		return nil
+	}
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &now); err != nil {
+		return err
+	}
+	now.Cur, now.Max = min(now.Cur, most), min(now.Max, most)
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &now)
 }
 
 // failed tries what has to be refused, and says so if it was not.

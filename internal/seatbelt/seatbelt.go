@@ -44,6 +44,7 @@ type Order struct {
 	Terminal   bool
 	Checks     []Check
 	OpenFiles  syscall.Rlimit
+	FileSize   uint64 // bytes of any one file, 0: no limit but the caller's
 	// For when the supervisor has gone without cleaning up:
 	Mark   string // see Leftovers
 	Remove string // a folder
