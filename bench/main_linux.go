@@ -36,7 +36,7 @@ type part struct {
 	run  func(*place, io.Writer) error
 }
 
-var parts = []part{{"start", benchStart}, {"match", benchMatch}, {"masks", benchMasks}, {"watch", benchWatch}, {"output", benchOutput}, {"exec", benchExec}, {"net", benchNet}}
+var parts = []part{{"start", benchStart}, {"match", benchMatch}, {"masks", benchMasks}, {"watch", benchWatch}, {"output", benchOutput}, {"exec", benchExec}, {"limits", benchLimits}, {"net", benchNet}}
 
 func main() {
 	if len(os.Args) > 2 {
@@ -55,7 +55,7 @@ func main() {
 	var f flags
 	flag.StringVar(&f.aigate, "aigate", "./aigate", "the `binary` to measure")
 	flag.StringVar(&f.write, "write", "", "put the tables into that `page` too")
-	flag.StringVar(&f.only, "only", "start,match,masks,watch,output,exec,net", "the `parts` to run")
+	flag.StringVar(&f.only, "only", "start,match,masks,watch,output,exec,limits,net", "the `parts` to run")
 	flag.IntVar(&f.rounds, "rounds", 60, "rounds of the start-up")
 	flag.IntVar(&f.files, "files", 200_000, "files in the tree to search")
 	flag.Parse()
