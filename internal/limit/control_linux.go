@@ -20,7 +20,8 @@ import (
 // Follow, while the command runs; Close, when nobody is left, and Exceeded.
 type Control struct {
 	limits   Limits
-	own      int64 // aigate's own processes in the sandbox
+	own      int64  // aigate's own processes in the sandbox
+	way      string // asked for, "" for the best
 	means    Means
 	settings []setting
 	tree     hierarchy
@@ -41,7 +42,7 @@ type Control struct {
 // the sandbox. Way, if it is not empty, is the one to take ("systemd", "cgroup",
 // "watched").
 func Begin(l Limits, own int, way string) (*Control, error) {
-	c := &Control{limits: l, own: int64(own)}
+	c := &Control{limits: l, own: int64(own), way: way}
 	if !l.Counted() {
 		return c, nil
 	}
@@ -59,15 +60,14 @@ func Begin(l Limits, own int, way string) (*Control, error) {
 	}
 	c.settings = l.settings(c.own, processors())
 	c.parent, c.have = c.tree.delegated(l.controllers())
-	if way != string(Group) && c.managed() {
-		if _, err = os.Stat(managerSocket()); err == nil {
+	if way != string(Group) {
+		if err = c.managed(); err == nil {
 			c.means.By = Scope
 			return c, nil
 		}
-		err = fmt.Errorf("no systemd of this user answers (%w)", err)
 	}
 	if way == string(Scope) {
-		return nil, err
+		return c.without(way, err)
 	}
 	if e := c.makeGroup(); e != nil {
 		return c.without(way, e)
@@ -75,9 +75,16 @@ func Begin(l Limits, own int, way string) (*Control, error) {
 	return c, nil
 }
 
-// managed says that systemd is at work in the hierarchy: it names groups so.
-func (c *Control) managed() bool {
-	return strings.Contains(c.tree.own, ".slice") || strings.HasSuffix(c.tree.own, ".scope") || strings.HasSuffix(c.tree.own, ".service")
+// managed is an error where no systemd is at work in the hierarchy, which names
+// groups in its own way, or none that can be asked.
+func (c *Control) managed() error {
+	if !strings.Contains(c.tree.own, ".slice") && !strings.HasSuffix(c.tree.own, ".scope") && !strings.HasSuffix(c.tree.own, ".service") {
+		return fmt.Errorf("no systemd has made our cgroup %s", c.tree.own)
+	}
+	if _, err := os.Stat(managerSocket()); err != nil {
+		return fmt.Errorf("no systemd of this user answers: %w", err)
+	}
+	return nil
 }
 
 // without is what is left when there is no cgroup.
@@ -163,6 +170,9 @@ func (c *Control) InForce() error {
 	c.adopted = nil
 	if refused == nil {
 		return nil
+	}
+	if c.way != "" {
+		return fmt.Errorf("resource_limits: %w", refused)
 	}
 	err := c.makeGroup()
 	if err == nil {

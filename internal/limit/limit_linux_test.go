@@ -191,3 +191,22 @@ func TestWatch(t *testing.T) {
 		t.Errorf("within the limit: %+v", <-told)
 	}
 }
+
+// A way that was asked for is taken or refused, never replaced.
+func TestAskedFor(t *testing.T) {
+	for _, way := range []By{Scope, Group} {
+		c, err := Begin(Limits{MaxPids: 10}, 1, string(way))
+		if err != nil {
+			if !strings.Contains(err.Error(), "resource_limits: ") {
+				t.Errorf("%s: %v", way, err)
+			}
+			continue
+		}
+		if c.means.By != way {
+			t.Errorf("%s: %+v", way, c.means)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
