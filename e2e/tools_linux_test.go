@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -297,12 +298,40 @@ func (s *story) leftovers() {
 			s.Errorf("LEFT BEHIND: mount %s", line)
 		}
 	}
+	var groups []string
+	for range 60 {
+		if groups = orphanedGroups(); len(groups) == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, g := range groups {
+		s.Errorf("LEFT BEHIND: cgroup %s", g)
+	}
 	s.sweep()
 	if !s.Failed() && os.Getenv("AIGATE_E2E_KEEP") == "" {
 		if err := removeAll(s.work); err != nil {
 			s.Error(err)
 		}
 	}
+}
+
+// orphanedGroups are cgroups of runs whose aigate, by its number in their name, is no more.
+func orphanedGroups() (groups []string) {
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		var pid int
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		if n, _ := fmt.Sscanf(d.Name(), "aigate-%d-", &pid); n == 1 {
+			if _, err := os.Stat(fmt.Sprint("/proc/", pid)); errors.Is(err, fs.ErrNotExist) {
+				groups = append(groups, path)
+			}
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return groups
 }
 
 // sweep removes what a script that ended early left where the whole machine sees it; $NAME is part of its name.
