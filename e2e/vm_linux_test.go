@@ -21,7 +21,7 @@ var machines = []struct {
 	env  []string
 	only string // of the scripts, with AIGATE_VM=limits
 }{
-	{"6.1", nil, "limit_"},
+	{"6.1", nil, "(limit_|leave_sigkill)"},
 	{"6.1-systemd", []string{"VM_SYSTEMD=1"}, "limit_(memory|fork|escape)"},
 	{"6.12", []string{"VM_SUITE=bookworm-backports"}, "limit_memory"},
 }

@@ -27,49 +27,6 @@ const (
 type helperProgram struct {
 	args        *os.File // write end of a pipe
 	order, said *os.File // in memory
-	keeper      int      // pid, 0 without
-	alive       *os.File // write end of the pipe whose closing tells the keeper
-}
-
-// keep forks a process that ends bubblewrap's process group when the supervisor
-// is killed. bubblewrap ends by itself then, but a child that it has just forked
-// does not know of its parent yet: it would wait for it for ever, and hold the
-// caller's output open. Later it has a session of its own, and the kernel's
-// promise to end it with bubblewrap.
-func (h *helperProgram) keep(group int) error {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return fmt.Errorf("keep watch over bubblewrap: %w", err)
-	}
-	defer unix.Close(pipe[0])
-	h.alive = os.NewFile(uintptr(pipe[1]), "alive")
-	in, err := newInner(-1)
-	if err != nil {
-		return err
-	}
-	defer in.early.mem.free()
-	in.only = true
-	p := &in.setup
-	p.call("setsid", unix.SYS_SETSID)
-	p.keepOnly(pipe[0])
-	p.call("wait for the supervisor", unix.SYS_READ, pipe[0], p.bytes(make([]byte, 8)), 1)
-	p.call("end bubblewrap", unix.SYS_KILL, -group, int(unix.SIGKILL)).unless(0, unix.ESRCH)
-	pid, fd, err := in.fork(0)
-	if err != nil {
-		return fmt.Errorf("keep watch over bubblewrap: %w", err)
-	}
-	unix.Close(fd)
-	h.keeper = pid
-	return nil
-}
-
-// release ends the keeper, who has nothing to do when the supervisor lives.
-func (h *helperProgram) release() {
-	if h.keeper != 0 {
-		unix.Kill(h.keeper, unix.SIGKILL)
-		waitFor(h.keeper)
-		h.keeper = 0
-	}
 }
 
 // beginBwrap starts bubblewrap, which is loaded, and waits for its arguments,
@@ -139,7 +96,8 @@ func (r *running) beginBwrap() error {
 	}
 	r.limits.Adopt(pid)
 	// Before bubblewrap knows enough to fork.
-	return h.keep(pid)
+	r.keeper, err = keep(pid, r.limits)
+	return err
 }
 
 // startBwrap tells bubblewrap to make the namespaces and to start aigate's inner
@@ -165,8 +123,7 @@ func (h *helperProgram) close() {
 	if h == nil {
 		return
 	}
-	h.release()
-	for _, f := range []*os.File{h.args, h.order, h.said, h.alive} {
+	for _, f := range []*os.File{h.args, h.order, h.said} {
 		if f != nil {
 			f.Close()
 		}

@@ -145,7 +145,8 @@ func (r *running) beginNative() error {
 	r.wait = func() { waitFor(pid); unix.Close(pidfd) }
 	r.pidfd = pidfd
 	r.limits.Adopt(pid)
-	return nil
+	r.keeper, err = keep(0, r.limits)
+	return err
 }
 
 // startNative writes the rest of PID 1's list and lets it go on.

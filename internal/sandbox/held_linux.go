@@ -221,34 +221,24 @@ func (h *held) remove(e heldEntry) {
 	}
 }
 
-// guard sees to it that the placeholders, and the run's cgroup, go even when the
-// supervisor is killed.
+// guard sees to it that the placeholders go even when the supervisor is killed.
 func (h *held) guard(r *running) {
-	if _, names := r.limits.Cleanup(); len(h.entries) == 0 && names == nil {
+	if len(h.entries) == 0 {
 		return
 	}
 	h.timer = time.AfterFunc(janitorDelay, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.done {
-			return
+		if !h.done {
+			h.startJanitor(r.pidfd)
 		}
-		pidfd := r.pidfd
-		if pidfd < 0 { // bubblewrap's child
-			var err error
-			if pidfd, err = unix.PidfdOpen(r.pid1, 0); err != nil {
-				return // it has ended
-			}
-			defer unix.Close(pidfd)
-		}
-		h.startJanitor(pidfd, r.limits)
 	})
 }
 
 // startJanitor forks a process that waits for the supervisor's end, then for
 // PID 1's, and then removes the placeholders. Failing to start it weakens
 // nothing: the next run in this folder does its work.
-func (h *held) startJanitor(pidfd int, l *limits) {
+func (h *held) startJanitor(pidfd int) {
 	var pipe [2]int
 	if unix.Pipe2(pipe[:], unix.O_CLOEXEC) != nil {
 		return
@@ -262,19 +252,15 @@ func (h *held) startJanitor(pidfd int, l *limits) {
 	in.only = true
 	p := &in.setup
 	p.call("setsid", unix.SYS_SETSID)
-	keep := append(h.descriptors(), pipe[0], pidfd)
-	cgroup, names := l.Cleanup()
-	if names != nil {
-		keep = append(keep, cgroup)
-	}
-	p.keepOnly(keep...)
+	p.keepOnly(append(h.descriptors(), pipe[0], pidfd)...)
 	p.call("wait for the supervisor", unix.SYS_READ, pipe[0], p.bytes(make([]byte, 8)), 1)
-	poll := &unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}
-	p.call("wait for PID 1", unix.SYS_PPOLL, ptrArg(p, poll), 1, 0, 0, 0)
+	if pidfd >= 0 {
+		poll := &unix.PollFd{Fd: int32(pidfd), Events: unix.POLLIN}
+		p.call("wait for PID 1", unix.SYS_PPOLL, ptrArg(p, poll), 1, 0, 0, 0)
+	}
 	for i := len(h.entries) - 1; i >= 0; i-- {
 		h.entries[i].removeBy(p)
 	}
-	p.removeGroup(cgroup, names)
 	h.spare.layBy(p)
 	pid, fd, err := in.fork(0)
 	unix.Close(pipe[0])
@@ -285,20 +271,6 @@ func (h *held) startJanitor(pidfd int, l *limits) {
 	unix.Close(fd)
 	h.janitor = pid
 	h.alive = os.NewFile(uintptr(pipe[1]), "alive")
-}
-
-// removeGroup removes cgroups, the innermost first. bubblewrap, which is in them
-// too, ends no later than PID 1, or moments after.
-func (p *program) removeGroup(parent int, names []string) {
-	pause := unix.NsecToTimespec(int64(10 * time.Millisecond))
-	for range 20 {
-		for _, name := range names {
-			p.call("remove the cgroup", unix.SYS_UNLINKAT, parent, name, unix.AT_REMOVEDIR).unless(0, unix.EBUSY, unix.ENOENT, unix.ENOTEMPTY)
-		}
-		if names != nil {
-			p.call("wait", unix.SYS_NANOSLEEP, ptrArg(p, &pause), 0).unless(0, unix.EINTR)
-		}
-	}
 }
 
 // descriptors are those of the locked folders, and of the spare one.

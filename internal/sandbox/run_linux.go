@@ -119,6 +119,7 @@ type running struct {
 	pid1     int // host pid
 	session  *term.Session
 	limits   *limits
+	keeper   *keeper
 
 	heard bool // of the inside
 	ended bool
@@ -433,6 +434,7 @@ func (r *running) end() {
 		unix.Close(r.mntns)
 	}
 	r.helper.close()
+	r.keeper.release()
 	r.held.release()
 	r.limits.end(r)
 	r.lap("cleaned up")
