@@ -9,7 +9,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,6 +183,8 @@ func (p *Policy) Plan() *sandbox.Plan {
 	}
 	if judgedByName {
 		b.plan.Names = p.names()
+	} else {
+		b.anchor(p)
 	}
 	return b.plan
 }
@@ -252,6 +256,35 @@ func (b *planner) pin(p *Policy, dir, why string) {
 	slices.Reverse(chain)
 	for _, d := range chain {
 		b.add(sandbox.Pin, d, why)
+	}
+}
+
+// anchor has the folders between a writable root and everything that is covered
+// in it keep their places, the innermost first: what is mounted on the outer ones
+// hides them.
+func (b *planner) anchor(p *Policy) {
+	dirs := map[string]string{}
+	for _, s := range b.plan.Steps {
+		switch s.Kind {
+		case sandbox.Bind, sandbox.Protect, sandbox.Text, sandbox.Mask, sandbox.Hide, sandbox.Block:
+		default:
+			continue
+		}
+		for dir := filepath.Dir(s.Path); p.writableRoot(dir) != ""; dir = filepath.Dir(dir) {
+			if _, ok := dirs[dir]; ok {
+				break
+			}
+			dirs[dir] = s.Why
+		}
+	}
+	order := slices.Collect(maps.Keys(dirs))
+	slices.SortFunc(order, func(a, c string) int {
+		return cmp.Or(cmp.Compare(strings.Count(c, "/"), strings.Count(a, "/")), strings.Compare(a, c))
+	})
+	for _, dir := range order {
+		if !b.pinned[dir] {
+			b.add(sandbox.Anchor, dir, dirs[dir])
+		}
 	}
 }
 

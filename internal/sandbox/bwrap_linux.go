@@ -151,7 +151,10 @@ func inMemory(name string) (*os.File, error) {
 // their number.
 func bwrapArgs(plan *Plan) []string {
 	a := []string{"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		"--die-with-parent", "--as-pid-1", "--cap-drop", "ALL"}
+		"--die-with-parent", "--as-pid-1", "--cap-drop", "ALL",
+		// The stage has to enter the root that is made from outside, and then gives
+		// up these, too.
+		"--cap-add", "CAP_SYS_CHROOT", "--cap-add", "CAP_SETPCAP"}
 	if plan.OwnNet {
 		a = append(a, "--unshare-net")
 	}

@@ -126,6 +126,8 @@ func (r *running) finishFromOutside() (gone int, err error) {
 		if r.plan.RootUser {
 			p.procGuard()
 		}
+		p.bedrock(r.plan)
+		p.enterTop()
 		p.share()
 	}, func(p *program) error {
 		gone = p.gone

@@ -174,7 +174,7 @@ func (p *program) late(s Step) {
 }
 
 // isLate says which kinds late knows.
-func isLate(k Kind) bool { return k >= Pin }
+func isLate(k Kind) bool { return k >= Pin && k != Anchor }
 
 // procGuard covers what a caller who is root could change through the
 // sandbox's own /proc: the kernel guards these files by uid 0 alone, no
@@ -232,7 +232,44 @@ func (p *program) mounts(plan *Plan, limits limit.Inside) {
 	p.call("pivot_root", unix.SYS_PIVOT_ROOT, ".", ".")
 	p.call("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
 	p.call("chdir /", unix.SYS_CHDIR, "/")
+	p.bedrock(plan)
+	p.enterTop()
 	p.share()
+}
+
+// bedrock stacks a copy of the finished tree on top of it: the copy is what the
+// payload has as its root, and the tree itself, which nobody sees, lies below it
+// for good.
+//
+// A mount point cannot be renamed or removed, but the kernel looks for mount
+// points in the caller's own mount namespace alone. In a namespace of its own
+// the payload can be rid of the tree that is its root: pivot_root(2) hangs it
+// elsewhere, and it goes with the folder that it hangs on, or by a lazy umount.
+// What lies below that root stays: it is locked there (mount_namespaces(7)), no
+// path leads to it, and whatever takes the root's place is put on top of it. So
+// everything that is masked or protected is a mount point in every namespace that
+// comes of the sandbox's, whatever is done there.
+//
+// For the same reason the folders above a mask are anchored there. A bind mount
+// of another folder, made before, does not know of the mask: a folder that could
+// be moved into it would show what the mask hides. In the payload's own tree
+// nothing lies on them, so files can be renamed from one to the other.
+func (p *program) bedrock(plan *Plan) {
+	top := p.clone("/")
+	for _, s := range plan.Steps {
+		if s.Kind == Anchor {
+			p.cover(s.Path, kitVoid)
+		}
+	}
+	p.call("mount the copy of the tree", unix.SYS_MOVE_MOUNT, top, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH)
+	p.close(top)
+}
+
+// enterTop makes the uppermost of the mounts at the root the process's own. "/"
+// and "." would stay where they are; ".." of the root does not.
+func (p *program) enterTop() {
+	p.call("enter the root", unix.SYS_CHDIR, "/..")
+	p.call("enter the root", unix.SYS_CHROOT, ".")
 }
 
 // cloneSources takes copies of everything that comes from the host, before

@@ -43,9 +43,10 @@ const (
 	Mask                // a file (or symlink) that reads as empty
 	Hide                // a directory that lists as empty
 	Block               // a program replaced by the stub that says "blocked"
+	Anchor              // a directory that keeps its place and name, though nothing is mounted on it that could be seen
 )
 
-var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "make", "bind", "show", "pin", "protect", "text", "mask", "hide", "block"}
+var kindNames = [...]string{"root", "dev", "proc", "scratch", "kit", "make", "bind", "show", "pin", "protect", "text", "mask", "hide", "block", "anchor"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -101,6 +101,8 @@ func runStage() {
 	p.call("close descriptors", unix.SYS_CLOSE_RANGE, stageSock+1, int(^uint32(0)), 0)
 	p.call("make a session", unix.SYS_SETSID)
 	in.handOut(w)
+	in.waitGo(p) // until what is mounted from outside is in place
+	p.enterTop()
 	in.finish(w, o, nil)
 	all := ^uint64(0)
 	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, ptrOf(&all), 0, 8, 0, 0)

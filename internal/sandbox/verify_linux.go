@@ -150,6 +150,9 @@ func (r *running) asMeant() (err error) {
 		if gone, err = r.finishFromOutside(); err != nil {
 			return err
 		}
+		if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+			return r.broken(err)
+		}
 		r.lap("mounts from outside")
 	} else {
 		if err := r.isHere(); err != nil {
