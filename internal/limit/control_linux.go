@@ -29,6 +29,7 @@ type Control struct {
 	have     []string // the controllers that it would have
 	group    *group
 	scope    *scope
+	exposed  bool
 	pid      int
 	adopted  chan error
 
@@ -43,36 +44,69 @@ type Control struct {
 // "watched").
 func Begin(l Limits, own int, way string) (*Control, error) {
 	c := &Control{limits: l, own: int64(own), way: way}
+	if err := c.count(); err != nil {
+		return nil, err
+	}
+	if c.group == nil && c.means.By != Scope {
+		c.confine()
+	}
+	return c, nil
+}
+
+// confine puts a sandbox that no limit gives a cgroup of its own into one, where
+// our own is one that we may write: in a cgroup namespace of its own the command
+// could mount cgroup2, and find the group of its caller there. Where that cannot
+// be done, it must not have such namespaces.
+func (c *Control) confine() {
+	tree, err := ourHierarchy()
+	if err != nil {
+		return
+	}
+	var st unix.Stat_t
+	if unix.Stat(tree.own, &st) != nil || int(st.Uid) != os.Geteuid() && unix.Access(tree.own, unix.W_OK) != nil {
+		return // what belongs to others is closed to the command as well
+	}
+	if c.group, err = makeGroup(tree.own, nil, nil); err != nil {
+		c.exposed = true
+	}
+}
+
+// Exposed says that cgroup namespaces have to be kept from the command.
+func (c *Control) Exposed() bool { return c.exposed }
+
+// count looks who counts, and makes the cgroup if it is one of our own.
+func (c *Control) count() error {
+	l, way := c.limits, c.way
 	if !l.Counted() {
-		return c, nil
+		return nil
 	}
 	if way != "" && !slices.Contains([]By{Scope, Group, Watched}, By(way)) {
-		return nil, fmt.Errorf("AIGATE_LIMITS=%s: systemd, cgroup or watched", way)
+		return fmt.Errorf("AIGATE_LIMITS=%s: systemd, cgroup or watched", way)
 	}
 	c.means.By = Watched
 	if way == string(Watched) {
 		c.means.Why = "asked for"
-		return c, nil
+		return nil
 	}
 	var err error
 	if c.tree, err = ourHierarchy(); err != nil {
-		return c.without(way, err)
+		return c.without(err)
 	}
 	c.settings = l.settings(c.own, processors())
 	c.parent, c.have = c.tree.delegated(l.controllers())
 	if way != string(Group) {
 		if err = c.managed(); err == nil {
 			c.means.By = Scope
-			return c, nil
+			return nil
 		}
 	}
 	if way == string(Scope) {
-		return c.without(way, err)
+		return c.without(err)
 	}
 	if e := c.makeGroup(); e != nil {
-		return c.without(way, e)
+		return c.without(e)
 	}
-	return c, nil
+	return nil
 }
 
 // managed is an error where no systemd is at work in the hierarchy, which names
@@ -88,12 +122,12 @@ func (c *Control) managed() error {
 }
 
 // without is what is left when there is no cgroup.
-func (c *Control) without(way string, err error) (*Control, error) {
-	if way != "" {
-		return nil, fmt.Errorf("resource_limits: %w", err)
+func (c *Control) without(err error) error {
+	if c.way != "" {
+		return fmt.Errorf("resource_limits: %w", err)
 	}
 	c.means = Means{By: Watched, Why: err.Error()}
-	return c, nil
+	return nil
 }
 
 // makeGroup makes a cgroup of our own, where we may.
@@ -184,6 +218,9 @@ func (c *Control) InForce() error {
 		c.group = nil
 	}
 	c.means = Means{By: Watched, Why: fmt.Sprintf("%v; %v", refused, err)}
+	if c.confine(); c.group != nil {
+		return c.group.enter(c.pid)
+	}
 	return nil
 }
 

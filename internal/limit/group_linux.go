@@ -190,6 +190,10 @@ func (g *group) fill(settings []setting, have []string) (err error) {
 	if err = unix.Mkdirat(g.lock, boxName, 0o755); err != nil {
 		return fmt.Errorf("make the cgroup %s/%s: %w", g.dir, boxName, err)
 	}
+	// What the sandbox makes in there would have to be removed before it.
+	if err = os.WriteFile(filepath.Join(g.dir, "cgroup.max.descendants"), []byte("1"), 0); err != nil {
+		return fmt.Errorf("close the cgroup %s: %w", g.dir, err)
+	}
 	if g.box, err = unix.Openat(g.lock, boxName, unix.O_PATH|openPath, 0); err != nil {
 		return fmt.Errorf("open the cgroup %s/%s: %w", g.dir, boxName, err)
 	}

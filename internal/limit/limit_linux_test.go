@@ -119,6 +119,7 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer c.Close()
 	want := []Rlimit{{unix.RLIMIT_FSIZE, 7}, {unix.RLIMIT_NOFILE, 33}, {unix.RLIMIT_NPROC, 11}}
 	if got := c.Inside(); !reflect.DeepEqual(got.Rlimits, want) || got.Nice != niceness || processors() > 1 && got.CPUs == nil {
 		t.Errorf("%+v", got)
@@ -146,8 +147,9 @@ func TestUse(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	pid := strconv.Itoa(cmd.Process.Pid)
-	for range 100 { // until it is sleep, and not this program's copy
-		if text, _ := os.ReadFile("/proc/" + pid + "/comm"); strings.TrimSpace(string(text)) == "sleep" {
+	for range 500 { // until it is sleep, and not this program's copy
+		text, _ := os.ReadFile("/proc/" + pid + "/comm")
+		if rss, _, _ := w.stat(pid); rss > 0 && strings.TrimSpace(string(text)) == "sleep" {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -93,6 +93,8 @@ mask ~/keys/real
 mask ~/p/sub/deep/.env
 mask ~/p/in
 mask ~/p/other
+anchor ~/p/sub/deep
+anchor ~/p/sub
 chdir ~/p`},
 		{name: "a name of the file that lies elsewhere is told of",
 			files: "p/.env\nelsewhere/copy = p/.env", dir: "p", read: ".env",

@@ -19,6 +19,7 @@ type inward struct {
 	scope      bool // Landlock scopes are there
 	inner      bool // this is a sandbox in another aigate's
 	execs      bool // the supervisor judges programs
+	exposed    bool // see filtering
 	bare       bare
 	dir        string
 	cmd        Command
@@ -85,7 +86,7 @@ func (in *inner) payloadProgram(w inward, o origin) {
 		p.scope()
 	}
 	p.limit(w.limits)
-	in.handOver(p, msgPayload, p.seccomp(w.inner, w.execs, w.limits.CPUs != nil)...)
+	in.handOver(p, msgPayload, p.seccomp(filtering{inner: w.inner, execs: w.execs, pinned: w.limits.CPUs != nil, exposed: w.exposed})...)
 	in.waitGo(p) // until everything else is in place, the caller's terminal too
 	// Not before: what is mounted from outside may cover the folder.
 	p.call("enter "+w.dir, unix.SYS_CHDIR, w.dir)
@@ -102,7 +103,7 @@ func (r *running) inward(sock int) inward {
 		sock: sock, wantPTY: c.WantsPTY(), pty: [3]bool{c.OnPTY(0), c.OnPTY(1), c.OnPTY(2)},
 		foreground: c.WantsPTY() && c.Foreground(), scope: landlockABI() >= landlockABIWithScopes,
 		inner: inAigate(), execs: r.opt.Execs != nil, bare: r.plan.bare(), dir: r.plan.Dir, cmd: r.cmd,
-		limits: r.limits.inside, sights: r.sights(),
+		limits: r.limits.inside, sights: r.sights(), exposed: r.limits.Exposed(),
 	}
 }
 

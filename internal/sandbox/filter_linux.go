@@ -89,11 +89,16 @@ const (
 	x32Bit = 0x40000000
 )
 
-// filter assembles the program for this machine's architectures. Inside another
-// aigate there can be no second listener, and the outer one does the work. With
-// execs, programs are judged before they are executed. Pinned, they stay on the
-// processors that they were given.
-func filter(inner, execs, pinned bool) []unix.SockFilter {
+// filtering is what the filter depends on.
+type filtering struct {
+	inner   bool // inside another aigate: there can be no second listener, and the outer one does the work
+	execs   bool // programs are judged before they are executed
+	pinned  bool // they stay on the processors that they were given
+	exposed bool // cgroup namespaces would show the caller's group, see limit.Control
+}
+
+// filter assembles the program for this machine's architectures.
+func filter(f filtering) []unix.SockFilter {
 	var a assembler
 	for _, t := range tables {
 		var body assembler
@@ -102,8 +107,8 @@ func filter(inner, execs, pinned bool) []unix.SockFilter {
 			body.add(jge, x32Bit, 0, 1)
 			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
 		}
-		for _, r := range rules(t.numbers, execs, pinned) {
-			if inner && r.action == retNotify {
+		for _, r := range rules(t.numbers, f) {
+			if f.inner && r.action == retNotify {
 				continue
 			}
 			body.rule(r)
@@ -168,9 +173,10 @@ type numbers struct {
 	chmod, fchmod, fchmodat, fchmodat2  uint32
 	umount2, umount2Denied, bind        uint32
 	execve, execveat, setAffinity       uint32
+	unshare, clone, clone3              uint32
 }
 
-func rules(n numbers, execs, pinned bool) []rule {
+func rules(n numbers, f filtering) []rule {
 	var out []rule
 	add := func(nr uint32, errno syscall.Errno, conds ...cond) {
 		if nr != 0 {
@@ -183,8 +189,14 @@ func rules(n numbers, execs, pinned bool) []rule {
 	for _, nr := range n.absent {
 		add(nr, unix.ENOSYS)
 	}
-	if pinned {
+	if f.pinned {
 		add(n.setAffinity, unix.EPERM)
+	}
+	if f.exposed {
+		of := cond{arg: 0, op: anyBits, mask: unix.CLONE_NEWCGROUP}
+		add(n.unshare, unix.EPERM, of)
+		add(n.clone, unix.EPERM, of)
+		add(n.clone3, unix.ENOSYS) // its flags are in memory; whoever calls it knows clone
 	}
 	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCSTI})
 	add(n.ioctl, unix.EPERM, cond{arg: 1, op: equal, val: unix.TIOCLINUX})
@@ -210,7 +222,7 @@ func rules(n numbers, execs, pinned bool) []rule {
 		add(n.umount2Denied, unix.EPERM, lazily)
 	}
 	out = append(out, rule{n.bind, retNotify, nil})
-	if execs {
+	if f.execs {
 		out = append(out, rule{n.execve, retNotify, nil}, rule{n.execveat, retNotify, nil})
 	}
 	return out

@@ -19,6 +19,7 @@ var tables = []table{
 		open: unix.SYS_OPEN, creat: unix.SYS_CREAT, openat: unix.SYS_OPENAT, mknod: unix.SYS_MKNOD, mknodat: unix.SYS_MKNODAT,
 		chmod: unix.SYS_CHMOD, fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
 		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT, setAffinity: unix.SYS_SCHED_SETAFFINITY,
+		unshare: unix.SYS_UNSHARE, clone: unix.SYS_CLONE, clone3: unix.SYS_CLONE3,
 	}},
 	{unix.AUDIT_ARCH_I386, numbers{
 		never: []uint32{
@@ -33,5 +34,6 @@ var tables = []table{
 		open: 5, creat: 8, openat: 295, mknod: 14, mknodat: 297,
 		chmod: 15, fchmod: 94, fchmodat: 306, fchmodat2: 452,
 		umount2Denied: 52, bind: 361, execve: 11, execveat: 358, setAffinity: 241,
+		unshare: 310, clone: 120, clone3: 435,
 	}},
 }

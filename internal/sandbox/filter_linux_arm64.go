@@ -17,5 +17,6 @@ var tables = []table{
 		openat: unix.SYS_OPENAT, mknodat: unix.SYS_MKNODAT,
 		fchmod: unix.SYS_FCHMOD, fchmodat: unix.SYS_FCHMODAT, fchmodat2: unix.SYS_FCHMODAT2,
 		umount2: unix.SYS_UMOUNT2, bind: unix.SYS_BIND, execve: unix.SYS_EXECVE, execveat: unix.SYS_EXECVEAT, setAffinity: unix.SYS_SCHED_SETAFFINITY,
+		unshare: unix.SYS_UNSHARE, clone: unix.SYS_CLONE, clone3: unix.SYS_CLONE3,
 	}},
 }

@@ -58,7 +58,7 @@ func judge(t *testing.T, prog []unix.SockFilter, c syscallData) uint32 {
 }
 
 func TestFilter(t *testing.T) {
-	prog := filter(false, true, false)
+	prog := filter(filtering{execs: true})
 	if len(prog) > 4096 {
 		t.Fatalf("%d instructions; the kernel takes 4096", len(prog))
 	}
@@ -134,17 +134,28 @@ func TestFilter(t *testing.T) {
 			{"i386 open setuid", i386(5, 0, unix.O_CREAT, 0o4755), perm},
 		}...)
 	}
-	if got := judge(t, filter(true, true, false), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
+	if got := judge(t, filter(filtering{inner: true, execs: true}), call(unix.SYS_UMOUNT2, 0, unix.MNT_DETACH)); got != allow {
 		t.Errorf("lazy umount in an inner sandbox: %#x", got)
 	}
-	if got := judge(t, filter(false, false, false), call(unix.SYS_EXECVE)); got != allow {
+	if got := judge(t, filter(filtering{}), call(unix.SYS_EXECVE)); got != allow {
 		t.Errorf("execve without rules: %#x", got)
 	}
-	if got := judge(t, filter(false, false, false), call(unix.SYS_SCHED_SETAFFINITY)); got != allow {
+	if got := judge(t, filter(filtering{}), call(unix.SYS_SCHED_SETAFFINITY)); got != allow {
 		t.Errorf("sched_setaffinity without a limit: %#x", got)
 	}
-	if got := judge(t, filter(false, false, true), call(unix.SYS_SCHED_SETAFFINITY)); got != perm {
+	if got := judge(t, filter(filtering{pinned: true}), call(unix.SYS_SCHED_SETAFFINITY)); got != perm {
 		t.Errorf("sched_setaffinity with one: %#x", got)
+	}
+	exposed := filter(filtering{exposed: true})
+	for _, c := range []check{
+		{"unshare a cgroup namespace", call(unix.SYS_UNSHARE, unix.CLONE_NEWUSER|unix.CLONE_NEWCGROUP), perm},
+		{"unshare another", call(unix.SYS_UNSHARE, unix.CLONE_NEWUSER|unix.CLONE_NEWNS), allow},
+		{"clone into one", call(unix.SYS_CLONE, unix.CLONE_NEWCGROUP|uint64(unix.SIGCHLD)), perm},
+		{"clone3", call(unix.SYS_CLONE3, 0), nosys},
+	} {
+		if got := judge(t, exposed, c.call); got != c.want {
+			t.Errorf("exposed, %s: %#x, want %#x", c.name, got, c.want)
+		}
 	}
 	for _, c := range checks {
 		if got := judge(t, prog, c.call); got != c.want {

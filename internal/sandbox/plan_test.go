@@ -24,7 +24,7 @@ chdir    /home/u/p
 			t.Errorf("kind %d has no name", k)
 		}
 	}
-	if len(kindNames) != int(Block)+1 {
+	if len(kindNames) != int(Anchor)+1 {
 		t.Error("a kind has no name")
 	}
 }

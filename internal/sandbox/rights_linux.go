@@ -61,19 +61,19 @@ func (p *program) scope() {
 
 // seccomp appends the installation of the filter; the register is the
 // descriptor on which the supervisor gets what the filter leaves to it.
-func (p *program) seccomp(inner, execs, pinned bool) (listener []reg) {
-	f := filter(inner, execs, pinned)
+func (p *program) seccomp(with filtering) (listener []reg) {
+	f := filter(with)
 	code := p.bytes(unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), len(f)*int(unsafe.Sizeof(f[0]))))
 	prog := &[2]uintptr{uintptr(len(f)), code} // struct sock_fprog
 	flags := unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 	if waitsKillable() {
 		flags |= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	}
-	if inner {
+	if with.inner {
 		flags = 0
 	}
 	s := p.call("install the seccomp filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, ptrArg(p, prog))
-	if !inner {
+	if !with.inner {
 		r := p.newReg()
 		s.into(r)
 		listener = []reg{r}

@@ -57,7 +57,7 @@ func readOrder(text string) (w inward, ok bool) {
 // flags are all that is yes or no.
 func (w *inward) flags() []*bool {
 	b := &w.bare
-	return []*bool{&w.wantPTY, &w.pty[0], &w.pty[1], &w.pty[2], &w.foreground, &w.scope, &w.inner, &w.execs,
+	return []*bool{&w.wantPTY, &w.pty[0], &w.pty[1], &w.pty[2], &w.foreground, &w.scope, &w.inner, &w.execs, &w.exposed,
 		&b.namespace, &b.gate, &b.netfilter, &b.firewall, &b.ipv6}
 }
 
