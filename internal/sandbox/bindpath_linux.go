@@ -264,3 +264,15 @@ func prefixes(path string) (out []string) {
 	}
 	return out
 }
+
+// errnoOf is what the caller is told of a failed helper.
+func errnoOf(err error) syscall.Errno {
+	setup, ok := err.(*SetupError)
+	switch {
+	case err == nil:
+		return 0
+	case ok:
+		return setup.Errno
+	}
+	return unix.EPERM
+}

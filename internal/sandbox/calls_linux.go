@@ -16,8 +16,8 @@ import (
 )
 
 // Some system calls are left to the supervisor by the filter, because what is
-// wrong with them is in memory, or elsewhere, where a filter cannot look: a
-// lazy umount (see keepTree), bind(2) (see bind) and execve(2) (see execs).
+// wrong with them is in memory, or elsewhere, where a filter cannot look:
+// bind(2) (see bind) and execve(2) (see execs).
 // seccomp_unotify(2) warns that a caller's other threads may change the
 // arguments after they were judged. So no call that a promise rests on is judged
 // and then continued: the supervisor copies the arguments and does itself what
@@ -179,8 +179,6 @@ func (s *calls) service(n *notification) (do func(*notification) syscall.Errno, 
 			return s.judge, false
 		case t.bind:
 			return s.bind, true
-		case t.umount2:
-			return s.umount, true
 		}
 	}
 	return func(*notification) syscall.Errno { return unix.ENOSYS }, false
@@ -240,23 +238,6 @@ func (c caller) enter(p *program) {
 	p.call("enter the caller's root", unix.SYS_FCHDIR, c.root)
 	p.call("enter the caller's root", unix.SYS_CHROOT, ".")
 	p.call("enter the caller's folder", unix.SYS_FCHDIR, c.cwd)
-}
-
-// mayMount says that the caller has CAP_SYS_ADMIN in the user namespace that
-// owns its mount namespace.
-func (n *notification) mayMount() bool {
-	ns, err := unix.Open(n.proc("ns/mnt"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(ns)
-	owner, err := ownerOf(ns)
-	var own unix.Stat_t
-	if err != nil || unix.Stat(n.proc("ns/user"), &own) != nil || own.Ino != owner {
-		return false
-	}
-	set, err := strconv.ParseUint(n.status("CapEff"), 16, 64)
-	return err == nil && set&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 // status gives a line of the caller's status, proc_pid_status(5).
