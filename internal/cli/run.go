@@ -69,6 +69,9 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
 
 // run does it. The returned error carries the exit status.
 func (f *runFlags) run(args []string) error {
+	if f.json && !f.dryRun {
+		return errors.New("--json is for --dry-run: aigate run --dry-run --json -- command [arguments]")
+	}
 	if len(args) == 0 {
 		return errors.New("no command given: aigate run -- command [arguments]")
 	}
