@@ -106,7 +106,7 @@ func (f *ruleFlags) deny(key string, args []string) error {
 		say("%s %s to %s of %s", e.did("added", "add"), quotedList(added), key, e.path)
 	}
 	if key == "deny_read" && !e.dryRun {
-		f.syncACLs(values)
+		f.syncACLs(values, deniedAnyway)
 	}
 	return nil
 }
