@@ -38,6 +38,12 @@ not allow, whatever they are told to do.`,
 		SilenceErrors: true, // report says them
 		SilenceUsage:  true,
 	}
+	// --version says what `aigate version` does. By a function, since to look into
+	// the binary costs every start something, and hardly any asks.
+	cobra.AddTemplateFunc("about", func() string { return about(version).String() })
+	root.Version = version
+	root.SetVersionTemplate("{{about}}\n")
+	root.Flags().Bool("version", false, "print the version")
 	root.PersistentFlags().BoolP("verbose", "v", false, "say more about what happens, on stderr")
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
 		verbose, _ := c.Flags().GetBool("verbose")

@@ -50,6 +50,7 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
   aigate run --defaults -- ./untrusted  the built-in policy, no file needed
   sudo aigate run --as-runner -- npm test  as the sandbox's own user`,
 		Args:                  cobra.ArbitraryArgs,
+		ValidArgsFunction:     completeCommand,
 		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.verbose, _ = c.Flags().GetBool("verbose")
