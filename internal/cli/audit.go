@@ -27,7 +27,7 @@ audit.jsonl.1 when it has 8 MiB.`,
 		Example: `  aigate audit
   aigate audit -n 100
   aigate audit --json | jq -r .subject | sort | uniq -c`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if most < 1 {
 				return fmt.Errorf("-n %d: give the number of entries to show, 1 or more", most)

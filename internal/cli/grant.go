@@ -24,7 +24,7 @@ in this project: by ACLs for that user alone, on the project's files as far as
 you own them and no deny_read names them, and on the folders that lead there.
 What deny_write protects it may read. What it makes stays yours to edit.`,
 		Example: "  aigate allow runner        in the project, without sudo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		PreRunE: noRuleFlags,
 		RunE:    func(*cobra.Command, []string) error { return allowRunner() },
 	}
@@ -36,7 +36,7 @@ func newDenyRunner() *cobra.Command {
 		Short:   "Take back what `aigate allow runner` gave",
 		Long:    `Take back from the sandbox's user what "aigate allow runner" gave it in this project.`,
 		Example: "  aigate deny runner         in the project, without sudo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		PreRunE: noRuleFlags,
 		RunE:    func(*cobra.Command, []string) error { return denyRunner() },
 	}

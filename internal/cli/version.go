@@ -26,7 +26,7 @@ func newVersionCommand(version string) *cobra.Command {
 		Short: "Print the version",
 		Example: `  aigate version
   aigate version --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := about(version)
 			if asJSON {
