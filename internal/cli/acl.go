@@ -78,17 +78,23 @@ func runners(path string) bool {
 	return ok && uid > 0 && int(sys.Uid) == uid
 }
 
+// What holds where ACLs could not be changed: the rule is in the file.
+const (
+	deniedAnyway  = "the rule is saved, and holds in every `aigate run` without them"
+	allowedAnyway = "the rule is removed, and `aigate run` has it no longer"
+)
+
 // syncACLs makes the ACLs of what the patterns name agree with the
 // configuration, which has just been changed. It never fails: the rule is saved,
-// and holds in every run without them.
-func (f *ruleFlags) syncACLs(patterns []string) {
-	if err := f.trySync(patterns); err != nil {
+// and holds in every run without them; saved says so.
+func (f *ruleFlags) syncACLs(patterns []string, saved string) {
+	if err := f.trySync(patterns, saved); err != nil {
 		say("Failed to apply ACLs: %v", err)
-		say("the rule is saved, and holds in every `aigate run` without them")
+		say("%s", saved)
 	}
 }
 
-func (f *ruleFlags) trySync(patterns []string) error {
+func (f *ruleFlags) trySync(patterns []string, saved string) error {
 	_, global, _, err := loadBoth()
 	if errors.Is(err, errNotInitialized) {
 		global, err = nil, nil
@@ -131,7 +137,7 @@ func (f *ruleFlags) trySync(patterns []string) error {
 		}
 		total = added(total, r)
 	}
-	tellACLs(total, who)
+	tellACLs(total, who, saved)
 	return nil
 }
 
@@ -218,7 +224,7 @@ func linkedFiles(set *match.Set, project string) (map[match.Inode]bool, error) {
 }
 
 // tellACLs says what was done, and once for each reason what was not.
-func tellACLs(r acl.Report, who acl.Agents) {
+func tellACLs(r acl.Report, who acl.Agents, saved string) {
 	if r.Set > 0 {
 		say("ACLs: %s denied to the group %s", files(r.Set), who.GroupName)
 	}
@@ -227,7 +233,7 @@ func tellACLs(r acl.Report, who acl.Agents) {
 	}
 	tellFailed(r)
 	if len(r.Failed) > 0 {
-		say("the rule is saved, and holds in every `aigate run` without them")
+		say("%s", saved)
 	}
 }
 

@@ -92,7 +92,7 @@ func (f *ruleFlags) allow(key string, args []string) error {
 			}
 		}
 		if len(removed) > 0 {
-			f.syncACLs(removed)
+			f.syncACLs(removed, allowedAnyway)
 		}
 	}
 	absent := rest(values, removed)

@@ -19,14 +19,15 @@ func newAuditCommand() *cobra.Command {
 	var most int
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Show what the network refused, and what failed",
-		Long: `Show the newest entries of ~/.aigate/audit.jsonl, oldest first: what runs asked
-of the network and did not get, how often, and why. The file is out of every
-sandbox's reach, and is put aside as audit.jsonl.1 when it has 8 MiB.`,
+		Short: "Show what was refused, of commands and network, and what failed",
+		Long: `Show the newest entries of ~/.aigate/audit.jsonl, oldest first: commands that
+deny_exec refused, and what runs asked of the network and did not get, how often,
+and why. The file is out of every sandbox's reach, and is put aside as
+audit.jsonl.1 when it has 8 MiB.`,
 		Example: `  aigate audit
   aigate audit -n 100
   aigate audit --json | jq -r .subject | sort | uniq -c`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if most < 1 {
 				return fmt.Errorf("-n %d: give the number of entries to show, 1 or more", most)

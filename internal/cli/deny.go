@@ -75,9 +75,12 @@ every port is meant.`,
 		Example: `  aigate deny net --except api.anthropic.com --except api.openai.com
   aigate deny net                          no network at all
   aigate deny net api.github.com           this host no longer`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 && len(except) > 0 {
 				return errors.New("deny net takes hosts to allow (--except host) or hosts to take away (host), not both at once")
+			}
+			if c.Flags().Changed("except") && len(except) == 0 { // --except "$HOST" with nothing in it
+				return errors.New("the host after --except is empty: write a host such as \"api.github.com\"; for no network at all leave --except out")
 			}
 			if len(args) > 0 {
 				return f.denyHosts(normal("allow_net", args))
@@ -106,7 +109,7 @@ func (f *ruleFlags) deny(key string, args []string) error {
 		say("%s %s to %s of %s", e.did("added", "add"), quotedList(added), key, e.path)
 	}
 	if key == "deny_read" && !e.dryRun {
-		f.syncACLs(values)
+		f.syncACLs(values, deniedAnyway)
 	}
 	return nil
 }

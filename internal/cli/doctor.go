@@ -27,7 +27,7 @@ The exit status is 1 when ` + "`aigate run`" + ` would refuse here, with the sam
 		Example: `  aigate doctor
   aigate doctor --json
   AIGATE_ENGINE=native aigate doctor     as if the configuration said engine: native`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := examine(watcher(asJSON))
 			if asJSON {

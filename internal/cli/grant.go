@@ -24,7 +24,8 @@ in this project: by ACLs for that user alone, on the project's files as far as
 you own them and no deny_read names them, and on the folders that lead there.
 What deny_write protects it may read. What it makes stays yours to edit.`,
 		Example: "  aigate allow runner        in the project, without sudo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
+		PreRunE: noRuleFlags,
 		RunE:    func(*cobra.Command, []string) error { return allowRunner() },
 	}
 }
@@ -35,9 +36,21 @@ func newDenyRunner() *cobra.Command {
 		Short:   "Take back what `aigate allow runner` gave",
 		Long:    `Take back from the sandbox's user what "aigate allow runner" gave it in this project.`,
 		Example: "  aigate deny runner         in the project, without sudo",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
+		PreRunE: noRuleFlags,
 		RunE:    func(*cobra.Command, []string) error { return denyRunner() },
 	}
+}
+
+// noRuleFlags refuses what `allow` and `deny` take for their rules. A runner is
+// let in by ACLs, not by a rule: nobody who asked for a dry run may find it done.
+func noRuleFlags(c *cobra.Command, _ []string) error {
+	for _, name := range []string{"dry-run", "project"} {
+		if c.Flags().Changed(name) {
+			return fmt.Errorf("`%s` has no --%s: it changes ACLs of this project's files, and no configuration", c.CommandPath(), name)
+		}
+	}
+	return nil
 }
 
 // granted is a project and the sandbox's user, ready to be let in.

@@ -23,7 +23,7 @@ sudo. A file that is there stays, unless --force is given; what it held is then
 kept beside it as config.yaml.bak.`,
 		Example: `  aigate init
   aigate init --force`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return initialize(force) },
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "write the file anew, keeping the old one as config.yaml.bak")

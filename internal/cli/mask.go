@@ -38,7 +38,7 @@ Presets: ` + presetColumns(),
 		Example: `  make deploy 2>&1 | aigate mask
   kubectl logs pod | aigate mask --preset jwt,bearer
   ./test | aigate mask --pattern 'session=[0-9a-f]+'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.run(os.Stdin, os.Stdout) },
 	}
 	c.Flags().StringSliceVar(&f.presets, "preset", nil, "mask what these `presets` name, and not what the configuration does; all for every one")

@@ -25,7 +25,7 @@ made, the user's home, the AppArmor profile, the ACLs that "deny read" wrote,
 and your configuration and root's (~/.aigate). What was there before setup
 stays. Everything that is removed is listed.`,
 		Example: "  sudo aigate reset --force",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if os.Geteuid() != 0 {
 				return fmt.Errorf("%w: run `sudo aigate reset --force`", account.ErrPrivileges)

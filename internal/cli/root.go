@@ -38,6 +38,12 @@ not allow, whatever they are told to do.`,
 		SilenceErrors: true, // report says them
 		SilenceUsage:  true,
 	}
+	// --version says what `aigate version` does. By a function, since to look into
+	// the binary costs every start something, and hardly any asks.
+	cobra.AddTemplateFunc("about", func() string { return about(version).String() })
+	root.Version = version
+	root.SetVersionTemplate("{{about}}\n")
+	root.Flags().Bool("version", false, "print the version")
 	root.PersistentFlags().BoolP("verbose", "v", false, "say more about what happens, on stderr")
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) {
 		verbose, _ := c.Flags().GetBool("verbose")
@@ -51,7 +57,27 @@ not allow, whatever they are told to do.`,
 		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
 		newSetupCommand(), newResetCommand(), newBehalfCommand(),
 	)
+	strictHelp(root)
 	return root
+}
+
+// strictHelp makes a topic that there is none of an error like any other. cobra
+// explains aigate instead, and calls it a success.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	show := help.Run
+	help.Run = nil
+	help.RunE = func(c *cobra.Command, args []string) error {
+		if found, more, err := root.Find(args); err != nil || len(args) > 0 && found == root || len(more) > 0 && found.HasSubCommands() {
+			return fmt.Errorf("no help about %q (see `aigate --help`)", strings.Join(args, " "))
+		}
+		show(c, args)
+		return nil
+	}
 }
 
 // startLog sends slog to stderr at the level that AIGATE_LOG_LEVEL names.

@@ -146,6 +146,14 @@ func pick(c *cobra.Command, args []string) error {
 	return fmt.Errorf("%q is none of read, exec and net: did you mean `aigate %s read %s`?", args[0], c.Name(), strings.Join(args, " "))
 }
 
+// noArgs says that a command takes none; cobra would call one an unknown command.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is too much: `%s` takes no arguments (see `%[2]s --help`)", args[0], c.CommandPath())
+	}
+	return nil
+}
+
 // needArgs asks for at least one rule.
 func needArgs(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {

@@ -51,6 +51,7 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
   aigate run --defaults -- ./untrusted  the built-in policy, no file needed
   sudo aigate run --as-runner -- npm test  as the sandbox's own user`,
 		Args:                  cobra.ArbitraryArgs,
+		ValidArgsFunction:     completeCommand,
 		DisableFlagsInUseLine: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.verbose, _ = c.Flags().GetBool("verbose")
@@ -70,6 +71,9 @@ it was not found, 126 when it could not be executed, 1 for aigate's own errors.`
 
 // run does it. The returned error carries the exit status.
 func (f *runFlags) run(args []string) error {
+	if f.json && !f.dryRun {
+		return errors.New("--json is for --dry-run: aigate run --dry-run --json -- command [arguments]")
+	}
 	if len(args) == 0 {
 		return errors.New("no command given: aigate run -- command [arguments]")
 	}

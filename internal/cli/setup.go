@@ -30,7 +30,7 @@ It can be run again; what is there already is left. "sudo aigate reset --force"
 removes what it made.`,
 		Example: `  sudo aigate setup
   sudo aigate setup --group mygroup --user myuser`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return setUp(n) },
 	}
 	c.Flags().StringVar(&n.Group, "group", "", "name of the group (default: what your configuration says, or "+defaultGroup+")")

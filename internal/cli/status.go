@@ -21,7 +21,7 @@ func newStatusCommand() *cobra.Command {
 own configuration, and the project's.`,
 		Example: `  aigate status
   aigate status --json | jq .allow_net`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			s, err := currentStatus()
 			if err != nil {

@@ -25,7 +25,7 @@ func newTrustCommand() *cobra.Command {
 rules taken back, higher limits. Rules that tighten need no approval. The
 approval is for the file as it is; when it changes, it is asked for again.`,
 		Example: `  aigate trust          show what the file loosens and approve it`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, global, project, err := loadBoth()
 			if err != nil {

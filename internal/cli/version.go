@@ -26,13 +26,13 @@ func newVersionCommand(version string) *cobra.Command {
 		Short: "Print the version",
 		Example: `  aigate version
   aigate version --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := about(version)
 			if asJSON {
 				return printJSON(v)
 			}
-			fmt.Printf("aigate %s (commit %s, %s, %s/%s)\n", v.Version, v.Commit, v.Go, v.OS, v.Arch)
+			fmt.Println(v)
 			return nil
 		},
 	}
@@ -62,6 +62,10 @@ func about(version string) versionInfo {
 	}
 	v.Commit += changed
 	return v
+}
+
+func (v versionInfo) String() string {
+	return fmt.Sprintf("aigate %s (commit %s, %s, %s/%s)", v.Version, v.Commit, v.Go, v.OS, v.Arch)
 }
 
 func printJSON(v any) error {
