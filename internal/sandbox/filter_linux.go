@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -106,16 +107,19 @@ func filter(f filtering) []unix.SockFilter {
 	var a assembler
 	for _, t := range tables {
 		var body assembler
+		body.add(ldAbs, offNr, 0, 0)
 		if t.arch == unix.AUDIT_ARCH_X86_64 {
-			body.add(ldAbs, offNr, 0, 0)
 			body.add(jge, x32Bit, 0, 1)
 			body.add(ret, retErrno|uint32(unix.ENOSYS), 0, 0)
 		}
-		for _, r := range rules(t.numbers, f) {
-			if f.inner && r.action == retNotify {
-				continue
-			}
-			body.rule(r)
+		list := rules(t.numbers, f)
+		if f.inner {
+			list = slices.DeleteFunc(list, func(r rule) bool { return r.action == retNotify })
+		}
+		for len(list) > 0 {
+			n := alike(list)
+			body.rules(list[:n])
+			list = list[n:]
 		}
 		body.add(ret, retAllow, 0, 0)
 		a.add(ldAbs, offArch, 0, 0)
@@ -127,7 +131,26 @@ func filter(f filtering) []unix.SockFilter {
 	return a.code
 }
 
-func (a *assembler) rule(r rule) {
+// alike counts the rules at the start of a list that are one block: all that do
+// the same with whole calls, or a single one.
+func alike(list []rule) int {
+	n := 1
+	for n < len(list) && len(list[n-1].conds) == 0 && len(list[n].conds) == 0 && list[n].action == list[0].action {
+		n++
+	}
+	return n
+}
+
+// rules finds the call's number loaded and leaves it so. The kernel takes every
+// filter apart, translates it and tries it on each call there is, while a command
+// waits for its start; then the command waits at each call that is judged by its
+// arguments. So it is worth being short.
+func (a *assembler) rules(block []rule) {
+	last := len(block) - 1
+	for i, r := range block[:last] {
+		a.add(jeq, r.nr, uint8(last-i), 0)
+	}
+	r := block[last]
 	var b assembler
 	for _, c := range r.conds {
 		b.cond(c)
@@ -139,7 +162,9 @@ func (a *assembler) rule(r rule) {
 			b.code[i].K = uint32(len(b.code) - i - 1)
 		}
 	}
-	a.add(ldAbs, offNr, 0, 0)
+	if len(r.conds) > 0 {
+		b.add(ldAbs, offNr, 0, 0)
+	}
 	a.add(jeq, r.nr, 0, uint8(len(b.code)))
 	a.code = append(a.code, b.code...)
 }
