@@ -150,15 +150,20 @@ func (r *running) beginNative() error {
 	return err
 }
 
-// startNative writes the rest of PID 1's list and lets it go on.
+// startNative writes the rest of PID 1's list and lets it go on, as soon as it
+// has something to do.
 func (r *running) startNative() error {
+	w := r.inward(int(r.inner.sock))
+	in := r.inner
+	in.nativeSetup(r, w)
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+		return r.broken(err)
+	}
+	// While that is done, the end of it.
 	o, err := signals()
 	if err != nil {
 		return fmt.Errorf("read the signal state: %w", err)
 	}
-	w := r.inward(int(r.inner.sock))
-	in := r.inner
-	in.nativeSetup(r, w)
 	uid, gid := os.Getuid(), os.Getgid()
 	var nested func(*program)
 	if uid != 0 || gid != 0 {
@@ -215,22 +220,23 @@ func (in *inner) earlySetup(r *running) {
 	if r.OwnNet {
 		p.loopback()
 	}
+	r.shell = in.prepare(p)
 	in.waitGo(p)
 }
 
 // nativeSetup prepares everything else up to "ready".
 func (in *inner) nativeSetup(r *running, w inward) {
 	p := &in.setup
+	p.nregs = in.early.nregs
 	p.stepwise = noOpenat2()
 	// Not before: the namespace begins at the cgroup that limits put us into.
 	p.call("make a cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	in.handOutNetwork(p, w.bare)
-	mask := p.newReg()
-	p.call("umask", unix.SYS_UMASK, 0).into(mask)
-	p.mounts(r.plan, w.limits)
+	p.mounts(r.plan, r.shell, w.limits)
 	r.here = p.lookInside(r.plan.Dir)
-	p.call("umask", unix.SYS_UMASK, mask)
+	p.call("umask", unix.SYS_UMASK, r.shell.umask)
 	in.handOut(w)
+	in.waitGo(p)
 }
 
 // noOpenat2 says that openat2(2) is refused, as it is inside another aigate.

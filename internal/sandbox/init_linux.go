@@ -12,8 +12,8 @@ import (
 // a forked image of the supervisor (native) or a fresh aigate (bwrap); either
 // way it runs the same programs and the same loop, in raw system calls:
 //
-//	early    namespaces, id maps, loopback    → waits for the rest of the list
-//	setup    hands sockets out, mounts        → tells "ready", hands descriptors out
+//	early    namespaces, id maps, loopback, what every plan has    → waits for the plan's list
+//	setup    hands sockets out, mounts    → tells "ready", hands descriptors out, waits for the rest
 //	secure   gives up rights
 //	payload  in a forked child, waits for "go", ends in execve
 //
@@ -25,7 +25,7 @@ import (
 const (
 	msgNetwork = 'N' // from PID 1, with descriptors: its network namespace and sockets there
 	msgReady   = 'R' // from PID 1, with descriptors: the plan is in place
-	msgGo      = 'G' // to PID 1: the list is complete; to the payload: everything else is in place, too
+	msgGo      = 'G' // to PID 1: more of the list is there; to the payload: everything else is in place, too
 	msgPayload = 'P' // from the payload, when nothing but execve is left, with the seccomp listener; its pid is in the credentials
 	msgStopped = 'S' // from PID 1: u32 wait status; it waits for msgResume
 	msgResume  = 'C' // to PID 1: u8, 1 if the payload gets the terminal
@@ -53,12 +53,13 @@ func newInner(sock int) (*inner, error) {
 	}
 	in := (*inner)(unsafe.Pointer(&m.take(int(unsafe.Sizeof(inner{})))[0]))
 	in.sock, in.slave = uintptr(sock), noReg
+	regs := (*[maxRegs]uintptr)(unsafe.Pointer(&m.take(int(unsafe.Sizeof([maxRegs]uintptr{})))[0]))
 	for _, p := range []*program{&in.early, &in.setup, &in.secure, &in.payload} {
 		n := fewSteps
 		if p == &in.setup {
 			n = maxSteps
 		}
-		p.steps, p.mem = m.steps(n), m
+		p.steps, p.mem, p.regs = m.steps(n), m, regs
 	}
 	return in, nil
 }
@@ -78,11 +79,9 @@ func (in *inner) start() {
 	if in.only {
 		in.exit(0)
 	}
-	in.secure.regs = in.setup.regs
 	if !in.secure.run(&in.fail) {
 		in.failed(&in.secure, msgFailed)
 	}
-	in.payload.regs = in.setup.regs
 	a := [6]uintptr{uintptr(unix.SIGCHLD)}
 	pid, e := rawSyscall(unix.SYS_CLONE, &a)
 	if e != 0 {

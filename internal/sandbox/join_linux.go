@@ -115,7 +115,8 @@ func (r *running) finishFromOutside() (gone int, err error) {
 		r.here = p.lookInside(r.plan.Dir)
 		p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 		p.call("mount "+KitDir, unix.SYS_MOUNT, "tmpfs", KitDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
-		p.kitInto(KitDir, r.plan)
+		p.kitInto(KitDir, append(constantFiles, planFiles(r.plan)...))
+		p.kitNodes(KitDir)
 		p.call("protect "+KitDir, unix.SYS_MOUNT, "", KitDir, 0, unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, 0)
 		p.sizes(r.plan, r.limits.inside)
 		for _, s := range r.plan.Steps {

@@ -235,23 +235,19 @@ func startInto(path string, argv []string, attr *syscall.ProcAttr, c *limit.Cont
 	return pid, err
 }
 
-// tmpfs is the options of a file system in memory.
-func tmpfs(in limit.Inside) string {
-	if in.TmpSize == 0 {
-		return "mode=755"
+// size appends the limit of a file system in memory.
+func (p *program) size(path string, in limit.Inside) {
+	if in.TmpSize != 0 {
+		p.call("limit "+path, unix.SYS_MOUNT, "", path, 0, unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV, "size="+strconv.FormatInt(in.TmpSize, 10))
 	}
-	return "mode=755,size=" + strconv.FormatInt(in.TmpSize, 10)
 }
 
 // sizes appends what limits the file systems in memory that bubblewrap made: it
 // has no option for it before 0.7, and none for /dev.
 func (p *program) sizes(plan *Plan, in limit.Inside) {
-	if in.TmpSize == 0 {
-		return
-	}
 	for _, s := range plan.Steps {
 		if s.Kind == Scratch || s.Kind == Dev {
-			p.call("limit "+s.Path, unix.SYS_MOUNT, "", s.Path, 0, unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV, "size="+strconv.FormatInt(in.TmpSize, 10))
+			p.size(s.Path, in)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"path"
+	"path/filepath"
 	"strings"
 	"unsafe"
 
@@ -33,22 +34,23 @@ func relative(p string) string {
 	return "."
 }
 
-// clone copies the mount tree at an absolute path of the host.
-func (p *program) clone(path string) reg {
+// clone copies the mount tree at a path of the host, below the folder in a
+// register or at an absolute path.
+func (p *program) clone(dir any, path string) reg {
 	r := p.newReg()
-	p.call("open "+path, unix.SYS_OPEN_TREE, unix.AT_FDCWD, path, openTreeFlags).into(r)
+	p.call("open "+path, unix.SYS_OPEN_TREE, dir, path, openTreeFlags).into(r)
 	return r
 }
 
 // source is clone for a path whose links the policy resolved: one that is on
 // the way now was put there since, and ends the program (ELOOP).
-func (p *program) source(path string) reg {
+func (p *program) source(dir any, path string) reg {
 	if p.stepwise {
-		return p.clone(path)
+		return p.clone(dir, path)
 	}
 	r, from := p.newReg(), p.newReg()
 	how := &unix.OpenHow{Flags: targetFlags, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	p.call("open "+path, unix.SYS_OPENAT2, unix.AT_FDCWD, path, ptrArg(p, how), int(unsafe.Sizeof(*how))).into(from)
+	p.call("open "+path, unix.SYS_OPENAT2, dir, path, ptrArg(p, how), int(unsafe.Sizeof(*how))).into(from)
 	p.call("clone "+path, unix.SYS_OPEN_TREE, from, "", openTreeFlags|unix.AT_EMPTY_PATH).into(r)
 	p.close(from)
 	p.nregs-- // from is free again
@@ -212,17 +214,54 @@ const plainAttr = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV
 
 // stage is where native builds: a tmpfs over the old tree's /tmp whose
 // sub-folders become /tmp, /run, /dev and the kit of the new root.
-const stage = "/tmp"
+const (
+	stage     = "/tmp"
+	stageDev  = stage + "/dev"
+	stageProc = stage + "/proc"
+	stageKit  = stage + "/kit"
+)
+
+// shell is what native makes before the plan is known, while the policy is
+// resolved: what takes nothing from the plan, and so every plan has.
+type shell struct {
+	umask reg    // the caller's
+	tmp   reg    // what the stage lies over
+	at    string // the path of that
+}
+
+// prepare appends the stage, with a /dev, a /proc and a kit to be moved to their
+// places. Of the host's files they hold but the devices: its tree, and what is
+// bound, is copied when the policy has been resolved.
+func (in *inner) prepare(p *program) (s shell) {
+	s.umask = p.newReg()
+	p.call("umask", unix.SYS_UMASK, 0).into(s.umask)
+	s.at = stage
+	if at, err := filepath.EvalSymlinks(stage); err == nil {
+		s.at = at
+	}
+	var devices []reg
+	for _, d := range devNodes {
+		devices = append(devices, p.clone(unix.AT_FDCWD, "/dev/"+d))
+	}
+	s.tmp = p.open(stage, unix.O_PATH|unix.O_DIRECTORY)
+	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
+	p.dev(devices)
+	p.call("mkdir "+stageProc, unix.SYS_MKDIRAT, unix.AT_FDCWD, stageProc, 0o755)
+	p.call("mount /proc", unix.SYS_MOUNT, "proc", stageProc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	p.call("mkdir "+stageKit, unix.SYS_MKDIRAT, unix.AT_FDCWD, stageKit, 0o755)
+	p.kitInto(stageKit, constantFiles)
+	p.kitNodes(stageKit)
+	return s
+}
 
 // mounts turns the plan into system calls for the native engine. They run
 // with all capabilities of the sandbox's own user namespace and end with the
 // new root in place and the old one gone.
-func (p *program) mounts(plan *Plan, limits limit.Inside) {
+func (p *program) mounts(plan *Plan, made shell, limits limit.Inside) {
 	p.forCaller(plan)
 	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
-	trees := p.cloneSources(plan)
-	p.call("mount a tmpfs", unix.SYS_MOUNT, "tmpfs", stage, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tmpfs(limits))
-	b := builder{program: p, plan: plan, trees: trees}
+	b := builder{program: p, plan: plan, trees: p.cloneSources(plan, made)}
+	p.size(stage, limits)
 	for i := range plan.Steps {
 		b.step(i)
 	}
@@ -255,7 +294,7 @@ func (p *program) mounts(plan *Plan, limits limit.Inside) {
 // be moved into it would show what the mask hides. In the payload's own tree
 // nothing lies on them, so files can be renamed from one to the other.
 func (p *program) bedrock(plan *Plan) {
-	top := p.clone("/")
+	top := p.clone(unix.AT_FDCWD, "/")
 	for _, s := range plan.Steps {
 		if s.Kind == Anchor {
 			p.cover(s.Path, kitVoid)
@@ -273,19 +312,25 @@ func (p *program) enterTop() {
 }
 
 // cloneSources takes copies of everything that comes from the host, before
-// anything is mounted that could lie over it.
-func (p *program) cloneSources(plan *Plan) map[string]reg {
+// anything is mounted that could lie over it. Only the stage does, and is left out
+// of the copies; what lies under it is reached by the folder that was opened before.
+func (p *program) cloneSources(plan *Plan, made shell) map[string]reg {
 	trees := map[string]reg{}
+	p.call("keep the stage from being copied", unix.SYS_MOUNT, "", stage, 0, unix.MS_UNBINDABLE, 0)
 	for _, s := range plan.Steps {
-		switch s.Kind {
-		case Root, Bind, Show:
-			trees[s.Path] = p.source(s.Path)
-		case Dev:
-			for _, d := range devNodes {
-				trees["/dev/"+d] = p.clone("/dev/" + d)
-			}
+		if s.Kind != Root && s.Kind != Bind && s.Kind != Show {
+			continue
+		}
+		if s.Path == made.at {
+			trees[s.Path] = p.source(made.tmp, ".")
+		} else if rest, ok := strings.CutPrefix(s.Path, made.at+"/"); ok {
+			trees[s.Path] = p.source(made.tmp, rest)
+		} else {
+			trees[s.Path] = p.source(unix.AT_FDCWD, s.Path)
 		}
 	}
+	p.call("let the stage be copied", unix.SYS_MOUNT, "", stage, 0, unix.MS_PRIVATE, 0)
+	p.close(made.tmp)
 	return trees
 }
 
@@ -297,11 +342,11 @@ type builder struct {
 }
 
 // folder makes a folder of the stage and gives a detached mount of it.
-func (b *builder) folder(mode uint32) (path string, tree reg) {
-	path = stage + "/" + string(rune('a'+b.folders))
+func (b *builder) folder(mode uint32) (tree reg) {
+	path := stage + "/" + string(rune('a'+b.folders))
 	b.folders++
 	b.call("mkdir "+path, unix.SYS_MKDIRAT, unix.AT_FDCWD, path, int(mode))
-	return path, b.clone(path)
+	return b.clone(unix.AT_FDCWD, path)
 }
 
 func (b *builder) step(i int) {
@@ -310,13 +355,12 @@ func (b *builder) step(i int) {
 	case Root:
 		b.root(s)
 	case Dev:
-		b.dev()
+		b.move(stageDev, s.Path)
 	case Proc:
-		b.call("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+		b.move(stageProc, s.Path)
 	case Scratch:
 		b.mountPoint(i, true)
-		_, tree := b.folder(s.Mode)
-		b.attach(tree, s.Path)
+		b.attach(b.folder(s.Mode), s.Path)
 	case Kit:
 		b.kit()
 	case Make: // hold has made it
@@ -373,23 +417,32 @@ func scratchAbove(steps []Step, path string) (top string) {
 	return top
 }
 
-func (b *builder) dev() {
-	_, tree := b.folder(0o755)
-	b.attach(tree, "/dev")
-	for _, d := range devNodes {
-		f := b.newReg()
-		b.call("create /dev/"+d, unix.SYS_OPENAT, unix.AT_FDCWD, "dev/"+d, unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o600).into(f)
-		b.close(f)
-		b.attach(b.trees["/dev/"+d], "/dev/"+d)
+// move takes a mount of the stage to its place.
+func (b *builder) move(from, to string) {
+	b.call("mount "+to, unix.SYS_MOVE_MOUNT, unix.AT_FDCWD, from, unix.AT_FDCWD, relative(to), 0)
+}
+
+// dev makes a /dev in the stage.
+func (p *program) dev(devices []reg) {
+	p.call("mkdir "+stageDev, unix.SYS_MKDIRAT, unix.AT_FDCWD, stageDev, 0o755)
+	tree := p.clone(unix.AT_FDCWD, stageDev)
+	p.call("mount "+stageDev, unix.SYS_MOVE_MOUNT, tree, "", unix.AT_FDCWD, stageDev, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	p.close(tree)
+	for i, d := range devNodes {
+		f, at := p.newReg(), stageDev+"/"+d
+		p.call("create /dev/"+d, unix.SYS_OPENAT, unix.AT_FDCWD, at, unix.O_CREAT|unix.O_RDONLY|unix.O_CLOEXEC, 0o600).into(f)
+		p.close(f)
+		p.call("mount /dev/"+d, unix.SYS_MOVE_MOUNT, devices[i], "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
+		p.close(devices[i])
 	}
 	for _, l := range devLinks {
-		b.call("symlink "+l[1], unix.SYS_SYMLINKAT, l[0], unix.AT_FDCWD, relative(l[1]))
+		p.call("symlink "+l[1], unix.SYS_SYMLINKAT, l[0], unix.AT_FDCWD, stage+l[1])
 	}
 	for _, d := range []string{"pts", "shm"} {
-		b.call("mkdir /dev/"+d, unix.SYS_MKDIRAT, unix.AT_FDCWD, "dev/"+d, 0o755)
+		p.call("mkdir /dev/"+d, unix.SYS_MKDIRAT, unix.AT_FDCWD, stageDev+"/"+d, 0o755)
 	}
-	b.call("chmod /dev/shm", unix.SYS_FCHMODAT, unix.AT_FDCWD, "dev/shm", 0o1777)
-	b.call("mount /dev/pts", unix.SYS_MOUNT, "devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+	p.call("chmod /dev/shm", unix.SYS_FCHMODAT, unix.AT_FDCWD, stageDev+"/shm", 0o1777)
+	p.call("mount /dev/pts", unix.SYS_MOUNT, "devpts", stageDev+"/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
 }
 
 // kitFile is a file of the kit: its name, contents and mode.
@@ -398,13 +451,16 @@ type kitFile struct {
 	mode       uint32
 }
 
-func kitFiles(plan *Plan) []kitFile {
-	files := []kitFile{
-		{kitEmpty, "", 0o444},
-		{kitJSON, "{}\n", 0o444},
-		{kitStub, stubText, 0o555},
-		{PolicyFile, plan.PolicyText, 0o444},
-	}
+// constantFiles are those that the plan does not change.
+var constantFiles = []kitFile{
+	{kitEmpty, "", 0o444},
+	{kitJSON, "{}\n", 0o444},
+	{kitStub, stubText, 0o555},
+}
+
+// planFiles are those that it does.
+func planFiles(plan *Plan) []kitFile {
+	files := []kitFile{{PolicyFile, plan.PolicyText, 0o444}}
 	for _, s := range plan.Steps {
 		if s.Kind == Text {
 			files = append(files, kitFile{textFile(s), s.Text, 0o444})
@@ -413,18 +469,18 @@ func kitFiles(plan *Plan) []kitFile {
 	return files
 }
 
-// kit makes the folder in the stage and shows it, read-only, at its place.
+// kit completes the folder in the stage and shows it, read-only, at its place.
 func (b *builder) kit() {
-	dir, tree := b.folder(0o755)
-	b.kitInto(dir, b.plan)
+	b.kitInto(stageKit, planFiles(b.plan))
+	tree := b.clone(unix.AT_FDCWD, stageKit)
 	b.setattr(KitDir, tree, plainAttr|unix.MOUNT_ATTR_RDONLY)
 	b.call("mkdir "+KitDir, unix.SYS_MKDIRAT, unix.AT_FDCWD, relative(KitDir), 0o755)
 	b.attach(tree, KitDir)
 }
 
-// kitInto fills an empty folder with the files of the kit.
-func (p *program) kitInto(dir string, plan *Plan) {
-	for _, f := range kitFiles(plan) {
+// kitInto fills a folder with files of the kit.
+func (p *program) kitInto(dir string, files []kitFile) {
+	for _, f := range files {
 		fd := p.newReg()
 		p.call("create "+f.path, unix.SYS_OPENAT, unix.AT_FDCWD, dir+"/"+path.Base(f.path), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, int(f.mode)).into(fd)
 		if f.text != "" {
@@ -432,6 +488,10 @@ func (p *program) kitInto(dir string, plan *Plan) {
 		}
 		p.close(fd)
 	}
+}
+
+// kitNodes adds what in the kit is no file.
+func (p *program) kitNodes(dir string) {
 	p.call("mkdir "+kitVoid, unix.SYS_MKDIRAT, unix.AT_FDCWD, dir+"/"+path.Base(kitVoid), 0o555)
 	p.call("mknod "+kitSocket, unix.SYS_MKNODAT, unix.AT_FDCWD, dir+"/"+path.Base(kitSocket), unix.S_IFSOCK, 0)
 }

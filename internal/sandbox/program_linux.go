@@ -23,7 +23,7 @@ import (
 // namespaces, while the rest of the list is still being written.
 type program struct {
 	steps []step
-	regs  [maxRegs]uintptr
+	regs  *[maxRegs]uintptr // the inner side's, for all of its programs
 	mem   *memory
 	nregs int
 	// stepwise: openat2(2) is not there.

@@ -94,6 +94,7 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 type running struct {
 	Base
 	inner  *inner         // native: the list that PID 1 works through
+	shell  shell          // native: what was made before the plan was known
 	helper *helperProgram // bwrap
 	plan   *Plan
 	cmd    Command
