@@ -19,11 +19,35 @@ import (
 
 // Execute runs the command line and gives the exit status.
 func Execute(version string) int {
-	return report(os.Stderr, Root(version).Execute())
+	return report(os.Stderr, rootFor(os.Args[1:], version).Execute())
+}
+
+// rootFor is the part of the tree that a command line can mean: to make all the
+// other commands costs a start more than to read the configuration.
+func rootFor(args []string, version string) *cobra.Command {
+	if len(args) == 0 || args[0] != "run" {
+		return Root(version)
+	}
+	root := newRoot(version)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newRunCommand())
+	return root
 }
 
 // Root is the command tree, from which man pages are made, too.
 func Root(version string) *cobra.Command {
+	root := newRoot(version)
+	root.AddCommand(
+		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newMaskCommand(), newStatusCommand(),
+		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
+		newSetupCommand(), newResetCommand(), newBehalfCommand(),
+	)
+	strictHelp(root)
+	return root
+}
+
+// newRoot is the root alone.
+func newRoot(version string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "aigate",
 		Short: "A sandbox for AI coding agents, enforced by the kernel",
@@ -52,12 +76,6 @@ not allow, whatever they are told to do.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())
 	})
-	root.AddCommand(
-		newInitCommand(), newDenyCommand(), newAllowCommand(), newRunCommand(), newMaskCommand(), newStatusCommand(),
-		newAuditCommand(), newTrustCommand(), newDoctorCommand(), newVersionCommand(version), newConfigTopic(),
-		newSetupCommand(), newResetCommand(), newBehalfCommand(),
-	)
-	strictHelp(root)
 	return root
 }
 
