@@ -29,7 +29,7 @@ func (p *Policy) folders() (out []string) {
 		if !filepath.IsAbs(d) {
 			d = filepath.Join(p.Dir, d)
 		}
-		real, st, err := realPath(d)
+		real, st, err := p.realPath(d)
 		if err == nil && isDir(st) && !slices.Contains(out, real) {
 			out = append(out, real)
 		}

@@ -163,7 +163,7 @@ func (p *Policy) writable(allow walked) error {
 		p.open(d, true, "the project's git folder")
 	}
 	for _, f := range allow.Found {
-		real, st, err := realPath(f.Path)
+		real, st, err := p.realPath(f.Path)
 		if err != nil {
 			continue // a link to nowhere
 		}
@@ -191,7 +191,7 @@ func (p *Policy) hidden(deny walked) error {
 	}
 	links := newLinks()
 	for _, f := range deny.Found {
-		real, st, err := realPath(f.Path)
+		real, st, err := p.realPath(f.Path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
 			continue // a link to nowhere; the watcher waits for its target
 		}
@@ -262,7 +262,7 @@ func (p *Policy) ownFolders() {
 		state = filepath.Join(p.Home, ".local/state")
 	}
 	for _, d := range []string{filepath.Join(p.Home, ".aigate"), filepath.Join(state, "aigate")} {
-		real, st, err := realPath(d)
+		real, st, err := p.realPath(d)
 		if err == nil {
 			p.hide(real, isDir(st), "aigate's own")
 		} else if p.writableRoot(d) != "" {
