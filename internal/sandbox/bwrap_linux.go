@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,9 @@ type helperProgram struct {
 	args        *os.File // write end of a pipe
 	order, said *os.File // in memory
 }
+
+// bwrapPatience is how long bubblewrap may take to end after its child.
+const bwrapPatience = 2 * time.Second
 
 // beginBwrap starts bubblewrap, which is loaded, and waits for its arguments,
 // while we find out what they are.
@@ -79,9 +83,15 @@ func (r *running) beginBwrap() error {
 	}
 	waited := false
 	r.wait = func() {
-		if !waited {
-			waited = true
-			waitFor(pid)
+		if waited {
+			return
+		}
+		waited = true
+		hurry := time.AfterFunc(bwrapPatience, func() { unix.Kill(pid, unix.SIGKILL) })
+		waitFor(pid)
+		hurry.Stop()
+		if r.pidfd >= 0 {
+			unix.Close(r.pidfd)
 		}
 	}
 	r.explain = func() string {
@@ -90,7 +100,11 @@ func (r *running) beginBwrap() error {
 		return strings.TrimSpace(string(text))
 	}
 	r.kill = func() {
-		if !waited {
+		switch {
+		case waited:
+		case r.pidfd >= 0: // its child, which it then reaps; it would be left to init otherwise
+			unix.PidfdSendSignal(r.pidfd, unix.SIGKILL, nil, 0)
+		default:
 			unix.Kill(pid, unix.SIGKILL)
 		}
 	}

@@ -251,6 +251,11 @@ func (r *running) connect() error {
 		return fmt.Errorf("the sandbox handed out %d descriptors instead of %d", len(m.fds), want)
 	}
 	r.mntns, r.pid1 = m.fds[0], m.pid
+	if r.pidfd < 0 { // bubblewrap's child; it is there, for it waits
+		if r.pidfd, err = unix.PidfdOpen(r.pid1, 0); err != nil {
+			return fmt.Errorf("hold PID 1: %w", err)
+		}
+	}
 	r.limits.see(m.fds[1+pty:])
 	if r.Caller.WantsPTY() {
 		r.master = m.fds[1]
