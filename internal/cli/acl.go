@@ -88,6 +88,7 @@ const (
 // configuration, which has just been changed. It never fails: the rule is saved,
 // and holds in every run without them; saved says so.
 func (f *ruleFlags) syncACLs(patterns []string, saved string) {
+	defer slow("applying ACLs to what the patterns name")()
 	if err := f.trySync(patterns, saved); err != nil {
 		say("Failed to apply ACLs: %v", err)
 		say("%s", saved)

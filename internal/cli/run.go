@@ -106,7 +106,10 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	defer begun.End()
-	if pol, err = policy.Resolve(conf, host); err != nil {
+	done := f.slow("looking for what is denied and protected in " + host.Project)
+	pol, err = policy.Resolve(conf, host)
+	done()
+	if err != nil {
 		return err
 	}
 	t.lap("policy")
