@@ -232,6 +232,13 @@ func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
 	if err != nil {
 		say("could not remove all of it: %v", err)
 	}
+	moved, err := pol.Disarm()
+	for _, path := range moved {
+		say("moved aside: %s would have git run or read more than a repository needs; look at it before you use it", path)
+	}
+	if err != nil {
+		say("repositories that the command made could not all be looked at: %v", err)
+	}
 	for _, path := range pol.Moved() {
 		say("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
 	}

@@ -57,11 +57,3 @@ func denyGroup(gid uint32) []byte {
 	}
 	return b
 }
-
-func readAll(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(b)
-}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -117,8 +118,21 @@ func (p *Policy) isHidden(path string) bool {
 	return false
 }
 
+// mostRead is how much of a file is read that a command may have made.
+const mostRead = 1 << 20
+
+// readFile reads a small file, "" when there is none. A command can put there
+// what has no end, or a FIFO that nobody writes to: these are none.
 func readFile(path string) string {
-	b, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	b, err := io.ReadAll(io.LimitReader(f, mostRead))
 	if err != nil {
 		return ""
 	}

@@ -54,6 +54,9 @@ func (p *Policy) place(value, dir string) string {
 	return filepath.Clean(absolute(dir, value))
 }
 
+// mostIncludes bounds what a command can have the next start read.
+const mostIncludes = 1000
+
 // guardGitConfig protects what a configuration file of git's refers to: the
 // files it includes, and the folder of hooks, which is relative to tree.
 func (p *Policy) guardGitConfig(file, tree string, depth int) error {
@@ -68,11 +71,18 @@ func (p *Policy) guardGitConfig(file, tree string, depth int) error {
 			return err
 		}
 	}
-	if depth == 0 {
+	if depth == 0 || len(p.includes) > mostIncludes {
 		return nil // git stops at 10
 	}
 	for _, inc := range s.includes {
 		path := p.place(inc, filepath.Dir(file))
+		if key := path + "\x00" + tree; p.includes[key] {
+			continue // it includes itself, or is included twice
+		} else if p.includes == nil {
+			p.includes = map[string]bool{key: true}
+		} else {
+			p.includes[key] = true
+		}
 		if err := p.guard(path, false, "included by git's configuration"); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/gate"
@@ -84,12 +85,15 @@ type Policy struct {
 	config     *config.Config
 	host       Host
 	deny       *match.Set
-	free       *match.Set // what deny_write takes back
-	socketDirs []string   // of the host's sockets, watched for more
-	repos      []string   // git folders at the start
-	own        []string   // aigate's folders that do not exist yet
-	pending    []string   // places that deny_read spells out and that do not exist yet
-	outer      []string   // see enclosing
+	free       *match.Set      // what deny_write takes back
+	socketDirs []string        // of the host's sockets, watched for more
+	repos      []string        // git folders at the start
+	began      time.Time       // of the run
+	includes   map[string]bool // of git's configuration, seen already
+	disarmed   disarmed
+	own        []string // aigate's folders that do not exist yet
+	pending    []string // places that deny_read spells out and that do not exist yet
+	outer      []string // see enclosing
 	builtins   []string
 	closed     map[string]string // see closedAbove
 	spelled    map[string]bool   // what deny_write spells out; true: as a folder

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/match"
@@ -19,7 +20,7 @@ import (
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
 	canonical(&h)
-	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, real: map[string]string{}, atStart: map[string]string{}, closed: map[string]string{}}
+	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, began: time.Now(), real: map[string]string{}, atStart: map[string]string{}, closed: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}

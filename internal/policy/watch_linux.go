@@ -148,6 +148,9 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 	if err := w.strike(path); err != nil {
 		return nil, err
 	}
+	if err := w.policy.rearm(path); err != nil {
+		return nil, err
+	}
 	if s, ok := w.again(path); ok {
 		steps = append(steps, s)
 	}

@@ -1,0 +1,296 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/AxeForging/aigate/internal/match"
+	"golang.org/x/sys/unix"
+)
+
+// A repository that is made during a run has a configuration of the command's
+// own making, and git obeys it whenever it comes by: in that folder, or from the
+// project's top, for `git status` goes into every repository that the index calls
+// a submodule, and prompts and editors ask for the status all the time. It can
+// also have any name: a folder with HEAD, objects and refs is one, wherever it
+// is. Making repositories has to go on working. So what would have git run or
+// read more than a plain repository needs is moved aside, when it is noticed and
+// at the end of the run at the latest, and the user is told.
+
+// aside is what such a file is called then.
+const aside = ".made-in-sandbox"
+
+// Disarm does so for the whole project, and gives what was moved during the run.
+func (p *Policy) Disarm() (moved []string, err error) {
+	var mu sync.Mutex
+	var dirs []string
+	// Only folders are of interest: no pattern has to be looked for.
+	set, err := match.Parse([]string{"**/.git"}, p.Home)
+	if err != nil {
+		return nil, err
+	}
+	found, err := set.Walk(p.Project, match.Options{OnDir: func(dir string) {
+		if p.foreignRepo(dir) {
+			mu.Lock()
+			dirs = append(dirs, dir)
+			mu.Unlock()
+		}
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("look for repositories that the command made: %w", err)
+	}
+	for _, f := range found.Found {
+		if !f.Dir {
+			err = errors.Join(err, p.disarmLink(f.Path))
+		} else if p.foreignRepo(f.Path) {
+			dirs = append(dirs, f.Path)
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		err = errors.Join(err, p.disarmRepo(dir))
+	}
+	p.disarmed.mu.Lock()
+	defer p.disarmed.mu.Unlock()
+	return slices.Clone(p.disarmed.paths), err
+}
+
+// disarmed is what was moved aside.
+type disarmed struct {
+	mu    sync.Mutex
+	paths []string
+}
+
+// foreignRepo says that git would take a folder for a repository, and that it is
+// none of those that are protected.
+func (p *Policy) foreignRepo(dir string) bool {
+	if !exists(filepath.Join(dir, "HEAD")) || !isWorktreeOrGitDir(dir) {
+		return false
+	}
+	return !slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) && p.writableRoot(dir) != ""
+}
+
+// rearm judges what has just come into being: see rescan.
+func (p *Policy) rearm(path string) error {
+	switch filepath.Base(path) {
+	case "config", "commondir", "HEAD", "objects":
+		if dir := filepath.Dir(path); p.foreignRepo(dir) {
+			return p.disarmRepo(dir)
+		}
+	case ".git":
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil && !isDir(st) && !isPlaceholder(st) {
+			return p.disarmLink(path)
+		} else if p.foreignRepo(path) {
+			return p.disarmRepo(path)
+		}
+	}
+	return nil
+}
+
+// disarmRepo moves a configuration aside that was made, or changed, during the
+// run and that is more than a plain one; and what says that the configuration is
+// elsewhere.
+func (p *Policy) disarmRepo(dir string) error {
+	fd, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	for _, name := range []string{"config", "commondir"} {
+		text, fresh, err := p.readFresh(fd, name)
+		if err != nil {
+			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
+		}
+		if !fresh || name == "config" && plainGitConfig(text) || name == "commondir" && p.leadsHome(dir, text) {
+			continue
+		}
+		if err := p.moveAside(fd, dir, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// disarmLink does so with a file or a symlink called .git that leads elsewhere
+// than to what is protected or looked at.
+func (p *Policy) disarmLink(path string) error {
+	dir := filepath.Dir(path)
+	fd, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstatat(fd, ".git", &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isDir(st) || isPlaceholder(st) || !p.isFresh(st) {
+		return nil
+	}
+	target := path
+	if !isLink(st) {
+		line, ok := strings.CutPrefix(readFile(path), "gitdir:")
+		if !ok {
+			return nil // git refuses it
+		}
+		target = absolute(dir, strings.TrimSpace(line))
+	}
+	if real, _, err := realPath(target); err != nil || p.lookedAt(real) {
+		return nil
+	}
+	return p.moveAside(fd, dir, ".git")
+}
+
+// lookedAt says that a folder is protected, or one that Disarm looks at.
+func (p *Policy) lookedAt(dir string) bool {
+	return below(dir, p.Project) || slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) ||
+		slices.ContainsFunc(p.gitDirsOutside(), func(repo string) bool { return below(dir, repo) })
+}
+
+func (p *Policy) leadsHome(dir, commondir string) bool {
+	real, _, err := realPath(absolute(dir, strings.TrimSpace(commondir)))
+	return err == nil && p.lookedAt(real)
+}
+
+// readFresh reads a file of a folder, and says whether it was changed since the
+// run began: nobody can set st_ctime.
+func (p *Policy) readFresh(dir int, name string) (text string, fresh bool, err error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err == unix.ELOOP || err == unix.ENXIO || err == unix.EACCES {
+		var st unix.Stat_t
+		err = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		return "\x00", err == nil && p.isFresh(st), err // a link, a socket: nothing plain
+	}
+	if err == unix.ENOENT {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", false, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return "\x00", p.isFresh(st), nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, mostRead+1))
+	if len(b) > mostRead {
+		b = []byte{0}
+	}
+	return string(b), p.isFresh(st), err
+}
+
+// isFresh: the kernel's clock for files ticks, so a moment before counts, too.
+func (p *Policy) isFresh(st unix.Stat_t) bool {
+	const tick = 20 * time.Millisecond
+	return !time.Unix(st.Ctim.Unix()).Before(p.began.Add(-tick))
+}
+
+func (p *Policy) moveAside(fd int, dir, name string) error {
+	for n := range 100 {
+		to := name + aside
+		if n > 0 {
+			to += fmt.Sprint(".", n)
+		}
+		switch err := unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE); err {
+		case nil:
+			p.disarmed.mu.Lock()
+			defer p.disarmed.mu.Unlock()
+			p.disarmed.paths = append(p.disarmed.paths, filepath.Join(dir, to))
+			return nil
+		case unix.EEXIST:
+			continue
+		default:
+			return ignoreGone(fmt.Errorf("move %s aside: %w", filepath.Join(dir, name), err))
+		}
+	}
+	return fmt.Errorf("move %s aside: too many are there", filepath.Join(dir, name))
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	return err
+}
+
+// openPlainly opens a folder without following a link anywhere on the way.
+func openPlainly(dir string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err == unix.ENOSYS { // inside another aigate
+		fd, err = unix.Open(dir, flags, 0)
+	}
+	if err == unix.ELOOP {
+		err = unix.ENOENT // somebody else's folder: what leads there is looked at
+	}
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	return fd, nil
+}
+
+// Lines of a configuration that has git neither run a program nor read more
+// files, as git itself writes them. What is not exactly like one of these is no
+// plain line: git's syntax has more corners than it is worth to know.
+var (
+	plainSection = regexp.MustCompile(`^\[(core|extensions|user|init|pull|push|fetch|merge|rebase|commit|color|advice|gc|pack|index|lfs|status|(remote|branch|submodule) "[^"\\]*")\]$`)
+	plainSetting = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*) = ?([^"\\;#]*)$`)
+)
+
+// plainKeys are the settings that are harmless in each section.
+var plainKeys = map[string][]string{
+	"core": {"repositoryformatversion", "filemode", "bare", "logallrefupdates", "ignorecase", "precomposeunicode", "symlinks", "autocrlf", "eol",
+		"safecrlf", "quotepath", "abbrev", "compression", "untrackedcache", "preloadindex", "protecthfs", "protectntfs", "longpaths", "sparsecheckout", "sparsecheckoutcone"},
+	"extensions": {"objectformat", "compatobjectformat", "refstorage", "partialclone"},
+	"user":       {"name", "email"},
+	"init":       {"defaultbranch"},
+	"pull":       {"rebase", "ff"},
+	"push":       {"default", "autosetupremote", "followtags"},
+	"fetch":      {"prune", "prunetags", "parallel"},
+	"merge":      {"ff", "conflictstyle", "renames"},
+	"rebase":     {"autostash", "autosquash", "updaterefs"},
+	"commit":     {"status", "verbose"},
+	"gc":         {"auto", "autodetach"},
+	"pack":       {"threads", "window", "depth"},
+	"index":      {"version", "threads"},
+	"lfs":        {"repositoryformatversion"},
+	"status":     {"short", "branch", "showuntrackedfiles"},
+	"remote":     {"url", "pushurl", "fetch", "push", "tagopt", "prune", "promisor", "partialclonefilter"},
+	"branch":     {"remote", "merge", "rebase", "pushremote", "description"},
+	"submodule":  {"active", "url"},
+}
+
+func plainGitConfig(text string) bool {
+	section := ""
+	for line := range strings.Lines(text) {
+		line = strings.Trim(line, " \t\n")
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			if strings.HasSuffix(line, `\`) {
+				return false
+			}
+			continue
+		}
+		if m := plainSection.FindStringSubmatch(line); m != nil {
+			section, _, _ = strings.Cut(m[1], " ")
+			continue
+		}
+		m := plainSetting.FindStringSubmatch(line)
+		if m == nil || !slices.Contains(plainKeys[section], strings.ToLower(m[1])) && section != "color" && section != "advice" {
+			return false
+		}
+		if strings.Contains(m[2], "::") { // a transport that runs a program
+			return false
+		}
+	}
+	return true
+}
