@@ -3,7 +3,6 @@ package gate
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ const mostHeld = 16 << 20
 // An end of stream is passed on as one, in each direction by itself. A reset,
 // or whatever else breaks one end, resets the other.
 type relay struct {
-	client, server *net.TCPConn
+	client, server Conn
 	up, down       way
 	early          []byte // of the client's, which came before the relay
 
@@ -77,12 +76,6 @@ func (r *relay) over(w *way, err error) {
 func (r *relay) reset() {
 	reset(r.client)
 	reset(r.server)
-}
-
-// reset closes c so that the other end sees a reset and not an orderly end.
-func reset(c *net.TCPConn) {
-	c.SetLinger(0)
-	c.Close()
 }
 
 func (r *relay) carryDown() error {

@@ -3,7 +3,6 @@ package gate
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 )
@@ -27,7 +26,7 @@ var errNoPipe = errors.New("no pipe to splice with")
 // A way is one direction of a connection: from its source's receive queue to
 // its destination's send queue, no faster than the destination takes it.
 type way struct {
-	src, dst *net.TCPConn
+	src, dst Conn
 	from, to syscall.RawConn
 	moved    int64
 	deaf     bool // the destination takes nothing any more
@@ -43,7 +42,7 @@ type way struct {
 	err   error
 }
 
-func (w *way) init(src, dst *net.TCPConn) (err error) {
+func (w *way) init(src, dst Conn) (err error) {
 	w.src, w.dst, w.tryRead, w.tryWrite = src, dst, w.readChunk, w.writeRest
 	if w.from, err = src.SyscallConn(); err == nil {
 		w.to, err = dst.SyscallConn()
