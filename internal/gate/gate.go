@@ -105,7 +105,7 @@ func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
 }
 
 func (g *Gate) connect(client Conn, dest Dest) *Event {
-	server, err := g.dial(dest)
+	server, err := g.Dialer.Dial(g.ctx, dest)
 	if err != nil && g.ctx.Err() != nil {
 		return nil // the run is over: not the destination's fault
 	}
@@ -121,18 +121,6 @@ func (g *Gate) connect(client Conn, dest Dest) *Event {
 		r.inspect = newInspector(g.Rules, dest)
 	}
 	return flightEvent(dest, r.run())
-}
-
-// dial dials on a stack that is given back: it takes four times as much as
-// what comes after it, and this one stays for as long as the connection.
-func (g *Gate) dial(dest Dest) (c Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		c, err = g.Dialer.Dial(g.ctx, dest)
-		close(done)
-	}()
-	<-done
-	return c, err
 }
 
 func dialEvent(dest Dest, err error) *Event {
