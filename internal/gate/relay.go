@@ -31,6 +31,7 @@ type relay struct {
 	watch   *statusWatch // of an upgrade
 	spoke   atomic.Bool  // the server has said something, or will say no more
 	status  atomic.Pointer[statusWatch]
+	half    atomic.Bool // one direction has come to its end
 	broken  atomic.Bool // the ends are to be reset
 }
 
@@ -64,6 +65,9 @@ func (r *relay) run() *refusal {
 func (r *relay) over(w *way, err error) {
 	switch {
 	case err == io.EOF:
+		if r.half.Swap(true) {
+			return // run closes now, which says it as well
+		}
 		w.dst.CloseWrite()
 	case w.deaf:
 		// What the receiver said before it went may still be on its way: the other direction goes on to its end.
