@@ -89,7 +89,7 @@ type box struct {
 	logTaken  bool
 	neverIPv6 bool
 	slots     int
-	handle    func(*net.TCPConn, netip.AddrPort)
+	handle    func(Conn, netip.AddrPort)
 	mu        sync.Mutex
 	events    []Event
 }
@@ -182,7 +182,7 @@ func (b *box) run(program, variant string, env []string, rules ...string) string
 }
 
 // tell is what a connection is answered in the place of a gate.
-func tell(c *net.TCPConn, to netip.AddrPort) {
+func tell(c Conn, to netip.AddrPort) {
 	fmt.Fprintln(c, "to", to)
 	c.Close()
 }

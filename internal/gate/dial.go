@@ -72,7 +72,7 @@ func NewDialer(rules *Rules, lookup *Lookup, env []string) *Dialer {
 }
 
 // Dial returns a connection to dest. Its errors are *DialError.
-func (d *Dialer) Dial(ctx context.Context, dest Dest) (*net.TCPConn, error) {
+func (d *Dialer) Dial(ctx context.Context, dest Dest) (Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	if dest.Localhost {
@@ -106,7 +106,7 @@ func localAddrs(dest Dest) []netip.AddrPort {
 	return []netip.AddrPort{v4, v6}
 }
 
-func (d *Dialer) dialName(ctx context.Context, dest Dest) (*net.TCPConn, error) {
+func (d *Dialer) dialName(ctx context.Context, dest Dest) (Conn, error) {
 	found, err := d.addrs(ctx, dest.Name)
 	if err != nil {
 		return nil, lookupError(err)
@@ -196,14 +196,14 @@ func interleave(in []netip.AddrPort) []netip.AddrPort {
 
 // race connects to the first address that answers. The next one is tried after
 // a quarter of a second, or as soon as one has failed (RFC 8305, section 5).
-func race(ctx context.Context, addrs []netip.AddrPort) (*net.TCPConn, error) {
+func race(ctx context.Context, addrs []netip.AddrPort) (Conn, error) {
 	if len(addrs) == 1 {
 		return connect(ctx, addrs[0])
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
-		c   *net.TCPConn
+		c   Conn
 		err error
 	}
 	results := make(chan result, len(addrs)) // so that losers never wait
@@ -245,13 +245,22 @@ func race(ctx context.Context, addrs []netip.AddrPort) (*net.TCPConn, error) {
 	return nil, first
 }
 
-func connect(ctx context.Context, to netip.AddrPort) (*net.TCPConn, error) {
+func connect(ctx context.Context, to netip.AddrPort) (Conn, error) {
+	c, err := dialTCP(ctx, to)
+	if err != nil {
+		return nil, &DialError{Kind: "connect", Addr: to, Reason: connectReason(err), Err: err}
+	}
+	return c, nil
+}
+
+// dialNet is dialTCP by package net.
+func dialNet(ctx context.Context, to netip.AddrPort) (Conn, error) {
 	// Somebody inside may keep a silent connection for hours; the other end of it may be long gone.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: quietBefore, Interval: quietInterval, Count: quietProbes}}
 	c, err := dialer.DialContext(ctx, "tcp", to.String())
 	if err != nil {
-		return nil, &DialError{Kind: "connect", Addr: to, Reason: connectReason(err), Err: err}
+		return nil, err
 	}
 	return c.(*net.TCPConn), nil
 }

@@ -137,7 +137,7 @@ func (x *Explicit) serve(g *Gate, c *net.TCPConn, want errand) {
 		want.say.no(c, answer{notAllowedByRules, refused.Reason})
 		return
 	}
-	server, err := g.dial(dest)
+	server, err := g.Dialer.Dial(g.ctx, dest)
 	if err != nil {
 		if g.ctx.Err() == nil {
 			e := dialEvent(dest, err)

@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -26,7 +25,7 @@ type Gate struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[*net.TCPConn]struct{} // both ends of connections
+	open   map[Conn]struct{} // both ends of connections
 	over   sync.WaitGroup
 }
 
@@ -43,7 +42,7 @@ func New(rules *Rules, env []string, event func(Event)) *Gate {
 		Rules: rules, Names: names, Event: event, Dialer: NewDialer(rules, lookup, env),
 		localhost: rules.Localhost(),
 		lookup:    lookup,
-		open:      map[*net.TCPConn]struct{}{},
+		open:      map[Conn]struct{}{},
 	}
 	g.Resolver = &Resolver{Rules: rules, Names: names, Lookup: lookup, Event: event, Proxied: g.Dialer.Proxied}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -53,7 +52,7 @@ func New(rules *Rules, env []string, event func(Event)) *Gate {
 // Handle takes one connection from inside: judges where it goes, dials, looks
 // at what the program says, and carries bytes until it is over. It closes the
 // connection.
-func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) {
+func (g *Gate) Handle(client Conn, to netip.AddrPort) {
 	if !g.enter(client) {
 		return
 	}
@@ -73,7 +72,7 @@ func (g *Gate) Handle(client *net.TCPConn, to netip.AddrPort) {
 }
 
 // carry carries bytes between two connections, which nobody judges, and closes both.
-func carry(a, b *net.TCPConn) { (&relay{client: a, server: b}).run() }
+func carry(a, b Conn) { (&relay{client: a, server: b}).run() }
 
 // dest finds out what the address means that a program connected to.
 func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
@@ -105,8 +104,8 @@ func (g *Gate) dest(to netip.AddrPort) (Dest, *Event) {
 	return dest, nil
 }
 
-func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
-	server, err := g.dial(dest)
+func (g *Gate) connect(client Conn, dest Dest) *Event {
+	server, err := g.Dialer.Dial(g.ctx, dest)
 	if err != nil && g.ctx.Err() != nil {
 		return nil // the run is over: not the destination's fault
 	}
@@ -122,18 +121,6 @@ func (g *Gate) connect(client *net.TCPConn, dest Dest) *Event {
 		r.inspect = newInspector(g.Rules, dest)
 	}
 	return flightEvent(dest, r.run())
-}
-
-// dial dials on a stack that is given back: it takes four times as much as
-// what comes after it, and this one stays for as long as the connection.
-func (g *Gate) dial(dest Dest) (c *net.TCPConn, err error) {
-	done := make(chan struct{})
-	go func() {
-		c, err = g.Dialer.Dial(g.ctx, dest)
-		close(done)
-	}()
-	<-done
-	return c, err
 }
 
 func dialEvent(dest Dest, err error) *Event {
@@ -164,7 +151,7 @@ func flightEvent(dest Dest, r *refusal) *Event {
 
 // enter notes an end of a connection for Close; after that, it resets it and
 // says false.
-func (g *Gate) enter(c *net.TCPConn) bool {
+func (g *Gate) enter(c Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -176,7 +163,7 @@ func (g *Gate) enter(c *net.TCPConn) bool {
 	return true
 }
 
-func (g *Gate) leave(c *net.TCPConn) {
+func (g *Gate) leave(c Conn) {
 	g.mu.Lock()
 	delete(g.open, c)
 	g.mu.Unlock()

@@ -176,8 +176,8 @@ var errProxyRefused = errors.New("the proxy refused")
 
 // dialProxy reaches dest through the caller's proxy. The proxy may be anywhere,
 // also on this machine: it is the caller's own setting.
-func (d *Dialer) dialProxy(ctx context.Context, proxy *url.URL, dest Dest) (*net.TCPConn, error) {
-	fail := func(err error) (*net.TCPConn, error) {
+func (d *Dialer) dialProxy(ctx context.Context, proxy *url.URL, dest Dest) (Conn, error) {
+	fail := func(err error) (Conn, error) {
 		reason := err.Error()
 		var dial *DialError
 		if !errors.As(err, &dial) {
@@ -210,7 +210,7 @@ func (d *Dialer) dialProxy(ctx context.Context, proxy *url.URL, dest Dest) (*net
 	return c, nil
 }
 
-func (d *Dialer) dialTo(ctx context.Context, proxy *url.URL) (*net.TCPConn, error) {
+func (d *Dialer) dialTo(ctx context.Context, proxy *url.URL) (Conn, error) {
 	number, err := strconv.ParseUint(proxy.Port(), 10, 16)
 	if err != nil {
 		return nil, errors.New("not a port")

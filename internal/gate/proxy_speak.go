@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"strings"
 )
@@ -15,7 +14,7 @@ import (
 // connection stays a plain one that can be spliced.
 
 // httpConnect asks an HTTP proxy for a tunnel (RFC 9110, 9.3.6).
-func httpConnect(c *net.TCPConn, user *url.Userinfo, to string) error {
+func httpConnect(c Conn, user *url.Userinfo, to string) error {
 	ask := "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n"
 	if user != nil {
 		password, _ := user.Password()
@@ -42,7 +41,7 @@ func httpConnect(c *net.TCPConn, user *url.Userinfo, to string) error {
 }
 
 // readHead reads up to an empty line.
-func readHead(c *net.TCPConn) (string, error) {
+func readHead(c Conn) (string, error) {
 	const most = 16 << 10
 	var head strings.Builder
 	var b [1]byte
@@ -63,7 +62,7 @@ func readHead(c *net.TCPConn) (string, error) {
 
 // socksConnect asks a SOCKS 5 proxy (RFC 1928, and RFC 1929 for a password).
 // Names are left to the proxy to look up, as in Go's and curl's socks5h.
-func socksConnect(c *net.TCPConn, user *url.Userinfo, dest Dest) error {
+func socksConnect(c Conn, user *url.Userinfo, dest Dest) error {
 	if err := socksGreet(c, user); err != nil {
 		return err
 	}
@@ -95,7 +94,7 @@ func socksConnect(c *net.TCPConn, user *url.Userinfo, dest Dest) error {
 	return socksRead(c, b[:rest])
 }
 
-func socksGreet(c *net.TCPConn, user *url.Userinfo) error {
+func socksGreet(c Conn, user *url.Userinfo) error {
 	const none, byPassword = 0, 2
 	hello := []byte{5, 1, none}
 	if user != nil {
@@ -144,7 +143,7 @@ func socksReason(code byte) string {
 	return fmt.Sprintf("code %d", code)
 }
 
-func socksRead(c *net.TCPConn, b []byte) error {
+func socksRead(c Conn, b []byte) error {
 	_, err := io.ReadFull(c, b)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errors.New("it closed the connection")

@@ -49,7 +49,7 @@ func proxyDialer(t *testing.T, env ...string) *Dialer {
 	return d
 }
 
-func talk(t *testing.T, c *net.TCPConn) {
+func talk(t *testing.T, c Conn) {
 	t.Helper()
 	defer c.Close()
 	io.WriteString(c, "and back")

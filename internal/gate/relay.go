@@ -3,7 +3,6 @@ package gate
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ const mostHeld = 16 << 20
 // An end of stream is passed on as one, in each direction by itself. A reset,
 // or whatever else breaks one end, resets the other.
 type relay struct {
-	client, server *net.TCPConn
+	client, server Conn
 	up, down       way
 	early          []byte // of the client's, which came before the relay
 
@@ -32,6 +31,7 @@ type relay struct {
 	watch   *statusWatch // of an upgrade
 	spoke   atomic.Bool  // the server has said something, or will say no more
 	status  atomic.Pointer[statusWatch]
+	half    atomic.Bool // one direction has come to its end
 	broken  atomic.Bool // the ends are to be reset
 }
 
@@ -65,6 +65,9 @@ func (r *relay) run() *refusal {
 func (r *relay) over(w *way, err error) {
 	switch {
 	case err == io.EOF:
+		if r.half.Swap(true) {
+			return // run closes now, which says it as well
+		}
 		w.dst.CloseWrite()
 	case w.deaf:
 		// What the receiver said before it went may still be on its way: the other direction goes on to its end.
@@ -77,12 +80,6 @@ func (r *relay) over(w *way, err error) {
 func (r *relay) reset() {
 	reset(r.client)
 	reset(r.server)
-}
-
-// reset closes c so that the other end sees a reset and not an orderly end.
-func reset(c *net.TCPConn) {
-	c.SetLinger(0)
-	c.Close()
 }
 
 func (r *relay) carryDown() error {

@@ -3,6 +3,8 @@ package gate
 import (
 	"io"
 	"sync"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -144,4 +146,25 @@ func (w *way) unload(fd uintptr) bool {
 		return int(n), err
 	})
 	return w.err != unix.EAGAIN
+}
+
+// readNow and writeNow are recv(2) and send(2) on a socket that never blocks,
+// without the Go scheduler's knowledge. A system call that it knows of wakes its
+// watch (sysmon) when everybody slept before, which then looks about every 20 µs
+// for a while: with small messages it took a quarter of the gate's time, and
+// pushed client and server aside.
+func readNow(fd uintptr, b []byte) (int, error) {
+	return now(unix.SYS_RECVFROM, fd, b, 0)
+}
+
+func writeNow(fd uintptr, b []byte) (int, error) {
+	return now(unix.SYS_SENDTO, fd, b, unix.MSG_NOSIGNAL)
+}
+
+func now(call, fd uintptr, b []byte, flags uintptr) (int, error) {
+	n, _, e := syscall.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), flags, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(n), nil
 }

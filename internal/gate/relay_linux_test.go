@@ -256,8 +256,9 @@ func TestUpgradeEarlyAnswer(t *testing.T) {
 
 // A client that begins and does not go on is given up.
 func TestSlowFlight(t *testing.T) {
-	defer func(d time.Duration) { flightPatience = d }(flightPatience)
+	before := flightPatience
 	flightPatience = 100 * time.Millisecond
+	t.Cleanup(func() { flightPatience = before }) // when the gate is closed
 	server := serve(t, echo)
 	g := newTestGate(t, "a.example")
 	for _, c := range []struct{ said, kind string }{

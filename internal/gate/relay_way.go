@@ -3,7 +3,6 @@ package gate
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 )
@@ -27,23 +26,24 @@ var errNoPipe = errors.New("no pipe to splice with")
 // A way is one direction of a connection: from its source's receive queue to
 // its destination's send queue, no faster than the destination takes it.
 type way struct {
-	src, dst *net.TCPConn
+	src, dst Conn
 	from, to syscall.RawConn
 	moved    int64
 	deaf     bool // the destination takes nothing any more
 
 	// For the system calls below, which are made from inside of RawConn.
-	tryRead, tryLoad, tryUnload func(fd uintptr) bool
+	tryRead, tryWrite, tryLoad, tryUnload func(fd uintptr) bool
 
 	chunk *[chunkSize]byte
+	rest  []byte // is still to be written
 	pipe  *pipe
 	want  int
 	got   int
 	err   error
 }
 
-func (w *way) init(src, dst *net.TCPConn) (err error) {
-	w.src, w.dst, w.tryRead = src, dst, w.readChunk
+func (w *way) init(src, dst Conn) (err error) {
+	w.src, w.dst, w.tryRead, w.tryWrite = src, dst, w.readChunk, w.writeRest
 	if w.from, err = src.SyscallConn(); err == nil {
 		w.to, err = dst.SyscallConn()
 	}
@@ -100,7 +100,7 @@ func (w *way) read(most int) ([]byte, error) {
 
 func (w *way) readChunk(fd uintptr) bool {
 	w.chunk = chunks.Get().(*[chunkSize]byte)
-	w.got, w.err = retry(func() (int, error) { return syscall.Read(int(fd), w.chunk[:w.want]) })
+	w.got, w.err = retry(func() (int, error) { return readNow(fd, w.chunk[:w.want]) })
 	if w.err == syscall.EAGAIN {
 		w.release()
 		return false
@@ -120,11 +120,27 @@ func (w *way) write(b []byte) error {
 	return w.send(b)
 }
 
+// send waits until the destination has taken all of b.
 func (w *way) send(b []byte) error {
-	n, err := w.dst.Write(b)
-	w.moved += int64(n)
+	w.rest = b
+	err := w.to.Write(w.tryWrite)
+	if err == nil {
+		err = w.err
+	}
+	w.rest = nil
 	w.deaf = err != nil
 	return err
+}
+
+func (w *way) writeRest(fd uintptr) bool {
+	for w.err = nil; len(w.rest) > 0; w.rest = w.rest[w.got:] {
+		w.got, w.err = retry(func() (int, error) { return writeNow(fd, w.rest) })
+		if w.err != nil {
+			return w.err != syscall.EAGAIN
+		}
+		w.moved += int64(w.got)
+	}
+	return true
 }
 
 func retry(call func() (int, error)) (int, error) {

@@ -37,7 +37,7 @@ type Transparent struct {
 	Refuses bool
 
 	resolver  *Resolver
-	handle    func(client *net.TCPConn, to netip.AddrPort)
+	handle    func(client Conn, to netip.AddrPort)
 	event     func(Event)
 	route     int
 	netfilter int
@@ -46,7 +46,7 @@ type Transparent struct {
 	logMu     sync.Mutex
 	logBuf    []byte
 	udp       *net.UDPConn
-	listeners []*net.TCPListener
+	listeners []*sockListener
 	slots     chan struct{}
 	closing   chan struct{}
 	slirp     *slirp
@@ -107,21 +107,7 @@ func (t *Transparent) Begin() error {
 		t.slots = make(chan struct{}, mostConnections())
 	}
 	for i, fd := range t.bound {
-		f := os.NewFile(uintptr(fd), "sandbox")
-		var err error
-		if i == 0 {
-			var c net.PacketConn
-			if c, err = net.FilePacketConn(f); err == nil { // a copy
-				t.udp = c.(*net.UDPConn)
-			}
-		} else {
-			var l net.Listener
-			if l, err = net.FileListener(f); err == nil {
-				t.listeners = append(t.listeners, l.(*net.TCPListener))
-			}
-		}
-		f.Close()
-		if err != nil {
+		if err := t.take(fd, i == 0); err != nil {
 			return fmt.Errorf("serve the sandbox's network: %w", err)
 		}
 	}
@@ -134,6 +120,24 @@ func (t *Transparent) Begin() error {
 	}
 	go t.resolver.ServePacket(t.udp)
 	return nil
+}
+
+// take takes over what is bound: the resolver's socket, or a listener.
+func (t *Transparent) take(fd int, resolver bool) error {
+	if !resolver {
+		l, err := newSockListener(fd)
+		if err == nil {
+			t.listeners = append(t.listeners, l)
+		}
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "sandbox")
+	defer f.Close()
+	c, err := net.FilePacketConn(f) // a copy
+	if err == nil {
+		t.udp = c.(*net.UDPConn)
+	}
+	return err
 }
 
 // mostAddresses is how many rules about addresses the table is burdened with: it
@@ -246,9 +250,9 @@ func mostConnections() int {
 }
 
 // accept hands connections to the gate until the listener is closed.
-func (t *Transparent) accept(l *net.TCPListener) {
+func (t *Transparent) accept(l *sockListener) {
 	for {
-		c, err := l.AcceptTCP()
+		c, err := l.accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -266,7 +270,7 @@ func (t *Transparent) accept(l *net.TCPListener) {
 	}
 }
 
-func (t *Transparent) serve(c *net.TCPConn) {
+func (t *Transparent) serve(c Conn) {
 	defer func() { <-t.slots }()
 	// Not the listener's but the address that the program asked for.
 	to := c.LocalAddr().(*net.TCPAddr).AddrPort()

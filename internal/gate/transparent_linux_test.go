@@ -138,7 +138,7 @@ func TestCrowd(t *testing.T) {
 		now += d
 		most = max(most, now)
 	}
-	b := &box{t: t, slots: 3, handle: func(c *net.TCPConn, to netip.AddrPort) {
+	b := &box{t: t, slots: 3, handle: func(c Conn, to netip.AddrPort) {
 		count(1)
 		defer count(-1)
 		time.Sleep(10 * time.Millisecond) // others come meanwhile
