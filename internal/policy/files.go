@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -117,8 +118,21 @@ func (p *Policy) isHidden(path string) bool {
 	return false
 }
 
+// readFile gives what a small file holds, "" for one that is none. The command of
+// an earlier run may have made it: a FIFO would stop the start, a device or a
+// huge file fill the memory.
 func readFile(path string) string {
-	b, err := os.ReadFile(path)
+	const most = 1 << 20
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > most {
+		return ""
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return ""
 	}
