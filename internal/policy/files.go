@@ -118,18 +118,20 @@ func (p *Policy) isHidden(path string) bool {
 	return false
 }
 
-// mostRead is how much of a file is read that a command may have made.
+// mostRead is how much of a file is read that a command may have made, in bytes.
 const mostRead = 1 << 20
 
-// readFile reads a small file, "" when there is none. A command can put there
-// what has no end, or a FIFO that nobody writes to: these are none.
+// readFile gives what a small file holds, "" for one that is none. The command of
+// an earlier run may have made it: a FIFO would stop the start, a device or a
+// huge file fill the memory.
 func readFile(path string) string {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return ""
 	}
+	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > mostRead {
 		return ""
 	}
 	b, err := io.ReadAll(io.LimitReader(f, mostRead))

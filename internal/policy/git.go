@@ -8,42 +8,89 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gitDirs gives the git folders of a project whose .git is a file: a worktree
-// (its own folder and the one it shares with the others) or a submodule.
-// See gitrepository-layout(5).
-func gitDirs(project string) []string {
+// leadsTo gives the git folder that a project's .git leads to when it is a file
+// or a link, "" when it is neither.
+func leadsTo(project string) string {
 	dot := filepath.Join(project, ".git")
 	var st unix.Stat_t
 	if unix.Lstat(dot, &st) != nil || isDir(st) {
-		return nil
+		return ""
 	}
-	if isLink(st) {
-		if real, st, err := realPath(dot); err == nil && isDir(st) && isGitDir(real) {
-			return []string{real}
+	to := dot
+	if !isLink(st) {
+		line, ok := strings.CutPrefix(readFile(dot), "gitdir: ")
+		if !ok {
+			return ""
 		}
-		return nil
+		to = absolute(project, strings.TrimRight(line, "\n"))
 	}
-	line, ok := strings.CutPrefix(readFile(dot), "gitdir: ")
-	if !ok {
-		return nil
-	}
-	dir, st, err := realPath(absolute(project, strings.TrimRight(line, "\n")))
+	dir, st, err := realPath(to)
 	if err != nil || !isDir(st) || !isWorktreeOrGitDir(dir) {
+		return ""
+	}
+	return dir
+}
+
+// gitDirs gives the git folders of a project whose .git is a file: a worktree's
+// (the one it shares with the others) or a submodule's. A command may have made
+// that file in an earlier run, to have another repository opened in this one: a
+// folder that does not lead back to the project is none of its own.
+// See gitrepository-layout(5).
+func gitDirs(project string) []string {
+	dir := leadsTo(project)
+	if dir == "" {
 		return nil
 	}
-	common := strings.TrimRight(readFile(filepath.Join(dir, "commondir")), "\n")
-	if common == "" {
-		return []string{dir}
-	}
-	shared, st, err := realPath(absolute(dir, common))
-	if err != nil || !isDir(st) || !isGitDir(shared) {
-		return nil
-	}
-	// The worktree's own folder lies in the shared one, in all but odd cases.
-	if below(dir, shared) {
+	if common := strings.TrimRight(readFile(filepath.Join(dir, "commondir")), "\n"); common != "" {
+		shared, st, err := realPath(absolute(dir, common))
+		// The link back alone could be forged, in a folder of the command's own.
+		if err != nil || !isDir(st) || !isGitDir(shared) || filepath.Dir(dir) != filepath.Join(shared, "worktrees") || !linkedBack(dir, project) {
+			return nil
+		}
 		return []string{shared}
 	}
-	return []string{shared, dir}
+	if below(dir, project) || inModules(dir, project) && isTreeOf(dir, project) {
+		return []string{dir}
+	}
+	return nil
+}
+
+// linkedBack says that a worktree's folder names the project's .git.
+func linkedBack(dir, project string) bool {
+	link := strings.TrimSpace(readFile(filepath.Join(dir, "gitdir")))
+	if link == "" {
+		return false
+	}
+	tree, err := realDir(filepath.Dir(absolute(dir, link)))
+	return err == nil && tree == project && filepath.Base(link) == ".git"
+}
+
+// isTreeOf says that a submodule's configuration names the project.
+func isTreeOf(dir, project string) bool {
+	to := readGitConfig(filepath.Join(dir, "config")).worktree
+	if to == "" {
+		return false
+	}
+	tree, err := realDir(absolute(dir, to))
+	return err == nil && tree == project
+}
+
+// inModules says that a git folder is kept by the repository around the project.
+// The innermost one decides: to ask all would take ever longer with the depth.
+func inModules(dir, project string) bool {
+	for at := project; at != "/"; {
+		at = filepath.Dir(at)
+		var st unix.Stat_t
+		if unix.Lstat(filepath.Join(at, ".git"), &st) != nil {
+			continue
+		}
+		if isDir(st) {
+			return below(dir, filepath.Join(at, ".git", "modules"))
+		}
+		around := gitDirs(at)
+		return len(around) == 1 && below(dir, around[0])
+	}
+	return false
 }
 
 func absolute(base, path string) string {

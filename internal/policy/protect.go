@@ -37,7 +37,7 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			return err
 		}
 	}
-	if dot := filepath.Join(p.Project, ".git"); len(gitDirs(p.Project)) > 0 {
+	if dot := filepath.Join(p.Project, ".git"); leadsTo(p.Project) != "" {
 		if err := p.guard(dot, false, "leads git to its folder"); err != nil {
 			return err
 		}

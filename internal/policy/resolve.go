@@ -160,8 +160,12 @@ func (p *Policy) writable(allow walked) error {
 		return allow.err
 	}
 	p.open(p.Project, true, "the project")
-	for _, d := range gitDirs(p.Project) {
+	dirs := gitDirs(p.Project)
+	for _, d := range dirs {
 		p.open(d, true, "the project's git folder")
+	}
+	if to := leadsTo(p.Project); to != "" && len(dirs) == 0 {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s leads to %s, which does not lead back: it stays as it is", filepath.Join(p.Project, ".git"), to))
 	}
 	for _, f := range allow.Found {
 		real, st, err := p.realPath(f.Path)
