@@ -69,7 +69,7 @@ func white(c byte) bool {
 // version only after the first record, and some drop a warning or the like that
 // comes before a ClientHello.
 func (in *inspector) sniffRecord(b []byte) *refusal {
-	const alert, handshake = 0x15, 0x16
+	const alert, handshake = recAlert, recHandshake
 	switch {
 	case len(b) < 2:
 		return nil
