@@ -16,7 +16,7 @@ const maxFlight = 64 << 10
 //     (flight_retry.go). After it the stream is opaque, and passes.
 //   - HTTP/1: every request is judged (http.go).
 //   - HTTP/2 in clear, by its preface, and anything else (ssh, databases):
-//     passes. The destination is the name.
+//     passes, if its first line does not name HTTP. The destination is the name.
 //
 // Servers are lenient in what they take for TLS or HTTP, each in its own way.
 // So what one of them could take for either, but is not as the standard wants
@@ -39,7 +39,10 @@ type inspector struct {
 	late  bool   // the last one asked for an upgrade, and was not the first
 	once  bool   // the connection is for one request
 
-	retried bool // the server has asked for another ClientHello, or nobody knows
+	spoken  bool   // the server has said something
+	before  []byte // the last bytes of the line that passed
+	lined   int    // and how many there were
+	retried bool   // the server has asked for another ClientHello, or nobody knows
 }
 
 type stage int
@@ -49,6 +52,7 @@ const (
 	inHello           // TLS
 	behindHello       // between records, until it is known that the server asks for no other ClientHello
 	inRecord          // of these
+	inLine            // the first line of what is neither
 	inPreface         // HTTP/2
 	inHead            // HTTP/1, and so are the rest:
 	inBody
@@ -123,6 +127,8 @@ func (in *inspector) step(b []byte) (pass int, err *refusal) {
 		return in.readHello(b)
 	case behindHello, inRecord:
 		return in.readRecord(b)
+	case inLine:
+		return in.readLine(b)
 	case inPreface:
 		return 0, in.readPreface(b)
 	case upgrading:

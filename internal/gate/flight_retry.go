@@ -29,8 +29,10 @@ func (in *inspector) newWatch() *statusWatch {
 	return w
 }
 
-// heard takes what is known of the server's answer to the ClientHello.
-func (in *inspector) heard(w *statusWatch) {
+// heard takes what is known of the server: whether it has spoken, and its answer
+// to the ClientHello.
+func (in *inspector) heard(w *statusWatch, spoken bool) {
+	in.spoken = spoken
 	if w == nil || in.stage != behindHello && in.stage != inRecord {
 		return
 	}

@@ -184,7 +184,7 @@ func (r *relay) pass(b []byte) (*refusal, error) {
 	in := r.inspect
 	defer r.up.release()
 	for {
-		in.heard(r.watch)
+		in.heard(r.watch, r.spoke.Load())
 		judged, refused := in.feed(b)
 		if refused != nil {
 			return refused, nil
