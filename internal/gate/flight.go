@@ -12,10 +12,11 @@ const maxFlight = 64 << 10
 // What it tells apart by the first bytes:
 //
 //   - TLS: the ClientHello has to parse, with a server name that is allowed and
-//     no encrypted one. After it the stream is opaque, and passes.
+//     no encrypted one, and so has a second one that the server asks for
+//     (flight_retry.go). After it the stream is opaque, and passes.
 //   - HTTP/1: every request is judged (http.go).
 //   - HTTP/2 in clear, by its preface, and anything else (ssh, databases):
-//     passes. The destination is the name.
+//     passes, if its first line does not name HTTP. The destination is the name.
 //
 // Servers are lenient in what they take for TLS or HTTP, each in its own way.
 // So what one of them could take for either, but is not as the standard wants
@@ -34,18 +35,26 @@ type inspector struct {
 	left  int64  // of a body or chunk
 	next  stage  // behind a body
 	first bool   // the request is the connection's first
-	asks  bool   // and it asks for an upgrade
+	asks  bool   // what the server answers decides how to go on: to an Upgrade, or a ClientHello
 	late  bool   // the last one asked for an upgrade, and was not the first
 	once  bool   // the connection is for one request
+
+	spoken  bool   // the server has said something
+	before  []byte // the last bytes of the line that passed
+	lined   int    // and how many there were
+	retried bool   // the server has asked for another ClientHello, or nobody knows
 }
 
 type stage int
 
 const (
-	sniffing  stage = iota
-	inHello         // TLS
-	inPreface       // HTTP/2
-	inHead          // HTTP/1, and so are the rest:
+	sniffing    stage = iota
+	inHello           // TLS
+	behindHello       // between records, until it is known that the server asks for no other ClientHello
+	inRecord          // of these
+	inLine            // the first line of what is neither
+	inPreface         // HTTP/2
+	inHead            // HTTP/1, and so are the rest:
 	inBody
 	inChunkSize
 	inChunk
@@ -115,7 +124,11 @@ func (in *inspector) step(b []byte) (pass int, err *refusal) {
 	case sniffing:
 		return 0, in.sniff(b)
 	case inHello:
-		return 0, in.readHello(b)
+		return in.readHello(b)
+	case behindHello, inRecord:
+		return in.readRecord(b)
+	case inLine:
+		return in.readLine(b)
 	case inPreface:
 		return 0, in.readPreface(b)
 	case upgrading:
@@ -141,7 +154,9 @@ func (in *inspector) end() ([]byte, *refusal) {
 	case len(in.held) == 0:
 		return nil, nil
 	case in.stage == inHello:
-		return nil, &refusal{kind: "tls", reason: "ClientHello without an end"}
+		return nil, badTLS("ClientHello without an end")
+	case in.stage == behindHello:
+		return nil, badTLS("record without an end")
 	case in.stage != sniffing || in.token > 0 && knownMethod(in.held[:in.token]) || namesHTTP(in.held):
 		return nil, &refusal{kind: "http", reason: "request without an end"}
 	}
@@ -151,7 +166,7 @@ func (in *inspector) end() ([]byte, *refusal) {
 // stalled is for a client that began and did not go on.
 func (in *inspector) stalled() *refusal {
 	kind := "http"
-	if in.stage == inHello || in.stage == sniffing && !tokenChar(in.held[0]) {
+	if in.stage == inHello || in.stage == behindHello || in.stage == sniffing && !tokenChar(in.held[0]) {
 		kind = "tls"
 	}
 	return &refusal{kind: kind, reason: "the client did not go on with what it began to say"}

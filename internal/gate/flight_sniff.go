@@ -9,7 +9,7 @@ func (in *inspector) sniff(b []byte) *refusal {
 	case c >= 0x14 && c <= 0x18:
 		return in.sniffRecord(b)
 	case c >= 0x80:
-		if err := in.sniffSSL2(b); err != nil || in.stage != opened || !white(c) {
+		if err := in.sniffSSL2(b); err != nil || in.stage != inLine || !white(c) {
 			return err
 		}
 		in.stage = sniffing
@@ -36,7 +36,7 @@ func (in *inspector) sniffIndented(b []byte) *refusal {
 	case i == len(b):
 		return nil
 	case !tokenChar(b[i]):
-		in.stage = opened
+		in.stage = inLine
 		return nil
 	}
 	line := b[i:]
@@ -55,7 +55,7 @@ func (in *inspector) sniffIndented(b []byte) *refusal {
 	if namesHTTP(line) || knownMethod(word) {
 		return &refusal{kind: "http", reason: "white space in front of a request"}
 	}
-	in.stage = opened
+	in.stage = inLine
 	return nil
 }
 
@@ -69,7 +69,7 @@ func white(c byte) bool {
 // version only after the first record, and some drop a warning or the like that
 // comes before a ClientHello.
 func (in *inspector) sniffRecord(b []byte) *refusal {
-	const alert, handshake = 0x15, 0x16
+	const alert, handshake = recAlert, recHandshake
 	switch {
 	case len(b) < 2:
 		return nil
@@ -79,7 +79,7 @@ func (in *inspector) sniffRecord(b []byte) *refusal {
 	case b[1] == 3:
 		return &refusal{kind: "tls", reason: "does not begin with a ClientHello"}
 	case b[1] >= 0x10 || b[0] != alert && b[0] != handshake:
-		in.stage = opened
+		in.stage = inLine
 		return nil
 	case len(b) < 6:
 		return nil
@@ -88,7 +88,7 @@ func (in *inspector) sniffRecord(b []byte) *refusal {
 	if b[0] == alert && length == 2 || b[0] == handshake && length > 0 && length <= maxRecord && b[5] == clientHello {
 		return &refusal{kind: "tls", reason: "record of an unknown version"}
 	}
-	in.stage = opened // a length in little-endian order, as databases send it
+	in.stage = inLine // a length in little-endian order, as databases send it
 	return nil
 }
 
@@ -100,19 +100,19 @@ func (in *inspector) sniffSSL2(b []byte) *refusal {
 	case len(b) < 2:
 		return nil
 	case int(b[0]&0x7f)<<8|int(b[1]) < least:
-		in.stage = opened
+		in.stage = inLine
 		return nil
 	case len(b) < 3:
 		return nil
 	case b[2] != clientHello:
-		in.stage = opened
+		in.stage = inLine
 		return nil
 	case len(b) < 5:
 		return nil
 	case b[3] == 0 && b[4] == 2 || b[3] == 3 && b[4] <= 4:
 		return &refusal{kind: "tls", reason: "ClientHello of SSL 2.0, which has no server name"}
 	}
-	in.stage = opened
+	in.stage = inLine
 	return nil
 }
 
@@ -128,13 +128,13 @@ func (in *inspector) sniffText(b []byte) *refusal {
 		switch {
 		case i == len(b):
 			return nil
-		case i == 0, !bytes.ContainsRune([]byte(" \t\v\f\r"), rune(b[i])):
-			in.stage = opened
+		case i == 0, !white(b[i]):
+			in.stage = inLine
 			return nil
 		case b[i] == '\r' && i+1 == len(b):
 			return nil
 		case b[i] == '\r' && b[i+1] == '\n': // "SSH-2.0-OpenSSH_9.6"
-			in.stage = opened
+			in.stage = inLine
 			return nil
 		}
 		in.token = i
@@ -149,24 +149,27 @@ func (in *inspector) sniffText(b []byte) *refusal {
 	case knownMethod(b[:in.token]) || namesHTTP(b[:end]):
 		return &refusal{kind: "http", reason: "request with a NUL"}
 	default:
-		in.stage = opened // "0032git-upload-pack /project\0host=…"
+		in.stage = inLine // "0032git-upload-pack /project\0host=…"
 	}
 	return nil
 }
 
 func (in *inspector) firstLine(line []byte) *refusal {
-	method, target := line[:in.token], bytes.TrimSpace(line[in.token:])
+	method, target := line[:in.token], line[in.token:]
+	for len(target) > 0 && white(target[0]) {
+		target = target[1:]
+	}
 	switch {
 	case string(line) == preface[:preLine]:
 		in.stage = inPreface
-	case namesHTTP(line):
+	case namesHTTP(line) || namesKin(line):
 		in.stage = inHead
 	case string(method) == "PROXY":
 		return &refusal{kind: "http", reason: "header of the PROXY protocol"}
 	case string(method) == "GET" && (bytes.HasPrefix(target, []byte("/")) || bytes.Contains(target, []byte("://"))):
 		return &refusal{kind: "http", reason: "request of HTTP/0.9"}
 	default:
-		in.stage = opened
+		in.stage = inLine
 	}
 	return nil
 }
@@ -188,6 +191,29 @@ func (in *inspector) readPreface(b []byte) *refusal {
 	return nil
 }
 
+// readLine passes what is no request so far, and looks for the end of its first
+// line: some servers take any bytes for a method (Python's wsgiref), so with
+// "HTTP/" behind them they are refused. It holds nothing, as what does not speak
+// in lines has to pass, and ends with what no server of HTTP does before it has
+// a request: it speaks.
+func (in *inspector) readLine(b []byte) (pass int, err *refusal) {
+	const mark = 5 // what namesHTTP looks for
+	end := bytes.IndexByte(b, '\n')
+	line := b
+	if end >= 0 {
+		line = b[:end]
+	}
+	if !in.spoken && namesHTTP(append(in.before, line...)) {
+		return 0, badHTTP("first line with HTTP/ in it that is no request")
+	}
+	in.before = append(in.before, line...)
+	in.before = append([]byte(nil), in.before[max(0, len(in.before)-mark+1):]...)
+	if in.lined += len(line); end >= 0 || in.spoken || in.lined > maxFlight {
+		in.stage, in.before = opened, nil
+	}
+	return len(b), nil
+}
+
 // namesHTTP says that a server which looks for "HTTP/" finds it.
 func namesHTTP(b []byte) bool {
 	for len(b) >= 5 {
@@ -195,6 +221,20 @@ func namesHTTP(b []byte) bool {
 			return true
 		}
 		b = b[1:]
+	}
+	return false
+}
+
+// namesKin says that a word behind the first is the version of a protocol that
+// is like HTTP, which servers of HTTP take as well (llhttp: RTSP and ICE).
+func namesKin(line []byte) bool {
+	words := bytes.FieldsFunc(line, func(r rune) bool { return r < 0x80 && white(byte(r)) })
+	for _, word := range words[min(1, len(words)):] {
+		for _, kin := range [...]string{"rtsp/", "ice/"} {
+			if len(word) > len(kin) && isName(word[:len(kin)], kin) {
+				return true
+			}
+		}
 	}
 	return false
 }

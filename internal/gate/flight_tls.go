@@ -7,6 +7,7 @@ const (
 	maxRecord   = 1 << 14 // RFC 8446, 5.1
 
 	extServerName = 0
+	extVersions   = 43     // supported_versions
 	extECH        = 0xfe0d // RFC 9849
 	extESNI       = 0xffce // its first drafts
 )
@@ -14,22 +15,22 @@ const (
 // readHello puts the ClientHello together from its records. A client may cut it
 // into as many as it likes (RFC 8446, 5.1), but nothing may come in between, and
 // its last record ends where it ends.
-func (in *inspector) readHello(b []byte) *refusal {
-	bad := func(reason string) *refusal { return &refusal{kind: "tls", reason: reason} }
+func (in *inspector) readHello(b []byte) (pass int, err *refusal) {
+	bad := func(reason string) (int, *refusal) { return 0, badTLS(reason) }
 	for {
 		record := b[in.off:]
 		if len(record) > 0 && record[0] != 0x16 || len(record) > 1 && record[1] != 3 {
 			return bad("not a ClientHello: a record in between")
 		}
 		if len(record) < 5 {
-			return nil
+			return 0, nil
 		}
 		length := int(record[3])<<8 | int(record[4])
 		if length == 0 || length > maxRecord {
 			return bad("not a ClientHello: a record of " + fmt.Sprint(length) + " bytes")
 		}
 		if len(record) < 5+length {
-			return nil
+			return 0, nil
 		}
 		in.hello = append(in.hello, record[5:5+length]...)
 		in.off += 5 + length
@@ -45,7 +46,7 @@ func (in *inspector) readHello(b []byte) *refusal {
 		case len(in.hello) > body:
 			return bad("not a ClientHello: more in its last record")
 		case len(in.hello) == body:
-			return in.judgeHello(in.hello[4:])
+			return in.off, in.judgeHello(in.hello[4:])
 		}
 	}
 }
@@ -69,9 +70,14 @@ func (in *inspector) judgeHello(body []byte) *refusal {
 	if ok, _ := in.rules.AllowsName(name, in.dest.Port); !ok {
 		return bad(name, "TLS server name, on a connection to "+in.dest.Name)
 	}
-	in.stage, in.hello = opened, nil
+	in.hello = nil
+	if in.stage = opened; hello.retries && !in.retried {
+		in.stage, in.asks = behindHello, true
+	}
 	return nil
 }
+
+func badTLS(reason string) *refusal { return &refusal{kind: "tls", reason: reason} }
 
 // wireName is NormalName for a name in TLS or HTTP, where it has to be ASCII:
 // a server does not map what the sender did not.
@@ -88,6 +94,7 @@ func wireName(s string) (string, bool) {
 type hello struct {
 	name      string // host_name of the extension server_name, "" without
 	encrypted bool   // there is another one, or something that looks like it (GREASE)
+	retries   bool   // it may be answered by a HelloRetryRequest, which came with TLS 1.3
 }
 
 // parseHello takes a ClientHello (RFC 8446, 4.1.2) and nothing else: every
@@ -120,6 +127,8 @@ func parseHello(body []byte) (hello, bool) {
 		switch kind {
 		case extECH, extESNI:
 			h.encrypted = true
+		case extVersions:
+			h.retries = true
 		case extServerName:
 			if named { // which of two a server takes is its own affair
 				return h, false

@@ -123,7 +123,9 @@ func (in *inspector) readHead(b []byte) (int, *refusal) {
 	return end, nil
 }
 
-// judgeHost takes what a request is for: a name, and perhaps a port.
+// judgeHost takes what a request is for: a name, and perhaps a port. The name has
+// to be allowed at the connection's own port as well, as that is where the
+// request goes: servers with many sites do not look at the port in Host.
 func (in *inspector) judgeHost(host string) *refusal {
 	text, port, ok := splitHost(host)
 	if port == 0 {
@@ -133,7 +135,8 @@ func (in *inspector) judgeHost(host string) *refusal {
 	if !ok || !named {
 		return badHTTP("Host that is not a host name")
 	}
-	if ok, _ := in.rules.AllowsName(name, port); !ok {
+	there, _ := in.rules.AllowsName(name, port)
+	if here, _ := in.rules.AllowsName(name, in.dest.Port); !there || !here {
 		return &refusal{kind: "http", name: name, reason: "Host of a request, on a connection to " + in.dest.Name}
 	}
 	return nil

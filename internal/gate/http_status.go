@@ -6,20 +6,31 @@ import (
 )
 
 // A statusWatch reads the first words of a server: has it agreed to the
-// upgrade that the first request asked for?
+// upgrade that the first request asked for? Or, with retry, does it ask for
+// another ClientHello?
 type statusWatch struct {
 	once    sync.Once
 	decided chan struct{} // closed when agreed is final
 	agreed  bool
+	retry   *retryWatch // of TLS
 	line    []byte
 	fields  bool // in those of a 1xx answer, behind which the real one follows
 }
 
 func newStatusWatch() *statusWatch { return &statusWatch{decided: make(chan struct{})} }
 
+// unheard is for a server whose answer will not be found: it has spoken before
+// it was asked, or says no more. It gets no upgrade, and is trusted with no
+// second ClientHello that nobody has judged.
+func (w *statusWatch) unheard() { w.decide(w.retry != nil) }
+
 // feed takes what the server sent, and says whether it has decided.
 func (w *statusWatch) feed(b []byte) bool {
 	const most = 16 << 10
+	if w.retry != nil {
+		done, agreed := w.retry.feed(b)
+		return done && w.decide(agreed)
+	}
 	for len(b) > 0 {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {

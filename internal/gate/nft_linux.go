@@ -247,12 +247,21 @@ func (m *batch) notFirst() {
 
 // to compares the destination address.
 func (m *batch) to(p netip.Prefix) {
-	a, offset, fam := p.Masked().Addr().AsSlice(), uint32(16), byte(unix.NFPROTO_IPV4)
+	fam := byte(unix.NFPROTO_IPV4)
 	if p.Addr().Is6() {
-		offset, fam = 24, unix.NFPROTO_IPV6
+		fam = unix.NFPROTO_IPV6
 	}
 	m.meta(unix.NFT_META_NFPROTO)
 	m.equal([]byte{fam})
+	m.within(cmpEqual, p)
+}
+
+// within compares the destination, of a packet of p's family, with p.
+func (m *batch) within(op uint32, p netip.Prefix) {
+	a, offset := p.Masked().Addr().AsSlice(), uint32(16)
+	if p.Addr().Is6() {
+		offset = 24
+	}
 	a = a[:max((p.Bits()+7)/8, 1)] // only the bytes that matter
 	m.load(unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(len(a)))
 	if p.Bits() < 8*len(a) {
@@ -260,7 +269,7 @@ func (m *batch) to(p netip.Prefix) {
 		mask[len(a)-1] <<= 8*len(a) - p.Bits()
 		m.mask(mask)
 	}
-	m.equal(a)
+	m.compare(op, a)
 }
 
 // proxy marks the packet for the gate.

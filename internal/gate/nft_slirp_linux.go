@@ -17,7 +17,7 @@ import (
 //	    ip daddr 127.0.0.1 tcp dport PORT mark set 1 accept           # localhost:PORT
 //	    ip daddr RESOLVER tcp dport 53 mark set 1 accept
 //	    ip daddr { 127.0.0.0/8, RESOLVER, 10.0.2.100 } accept         # and ::1
-//	    ip daddr ADDRESS accept                                       # that rules name
+//	    ip daddr ADDRESS ip daddr != METADATA… accept                 # that rules name
 //	    ip daddr @hosts accept
 //	    meta l4proto { tcp, udp } ip daddr . th dport @ports accept
 //	    meta l4proto tcp log group 1 reject with tcp reset
@@ -71,10 +71,10 @@ func (m *batch) slirpRules(f *Front) {
 		switch {
 		case !a.Prefix.Addr().Is4(): // the device carries IPv4 alone
 		case a.Port == 0:
-			out(func() { m.to(a.Prefix); m.accept() })
+			out(func() { m.toMeant(a.Prefix); m.accept() })
 		default:
 			for _, proto := range []byte{unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
-				out(func() { m.to(a.Prefix); m.protocol(proto); m.port(cmpEqual, a.Port); m.accept() })
+				out(func() { m.toMeant(a.Prefix); m.protocol(proto); m.port(cmpEqual, a.Port); m.accept() })
 			}
 		}
 	}
@@ -106,6 +106,17 @@ func (m *batch) slirpRules(f *Front) {
 }
 
 const nftaRejectCode = 2
+
+// toMeant is to for a network that a rule names, without the ranges in it that it
+// does not mean, as AllowsAddr has it.
+func (m *batch) toMeant(p netip.Prefix) {
+	m.to(p)
+	for _, r := range reaches {
+		if r.reach == never && r.net.Bits() > p.Bits() && p.Contains(r.net.Addr()) {
+			m.within(cmpOther, r.net)
+		}
+	}
+}
 
 // destination puts the IPv4 destination into the register; packets of IPv6 go on
 // to the next rule.

@@ -28,7 +28,7 @@ type relay struct {
 	early          []byte // of the client's, which came before the relay
 
 	inspect *inspector   // nil where nothing is judged
-	watch   *statusWatch // of an upgrade
+	watch   *statusWatch // of an upgrade, or of a second ClientHello
 	spoke   atomic.Bool  // the server has said something, or will say no more
 	status  atomic.Pointer[statusWatch]
 	half    atomic.Bool // one direction has come to its end
@@ -181,6 +181,7 @@ func (r *relay) pass(b []byte) (*refusal, error) {
 	in := r.inspect
 	defer r.up.release()
 	for {
+		in.heard(r.watch, r.spoke.Load())
 		judged, refused := in.feed(b)
 		if refused != nil {
 			return refused, nil
@@ -200,17 +201,17 @@ func (r *relay) pass(b []byte) (*refusal, error) {
 	}
 }
 
-// expectStatus prepares for the server's answer to an upgrade. It is called
-// before the last of the request is sent. A server that has spoken before it was
+// expectStatus prepares for the server's answer to an upgrade or a ClientHello.
+// It is called before the last of the request is sent. A server that has spoken before it was
 // asked has not answered.
 func (r *relay) expectStatus() {
 	if r.watch != nil || !r.inspect.asks {
 		return
 	}
-	r.watch = newStatusWatch()
+	r.watch = r.inspect.newWatch()
 	r.status.Store(r.watch)
 	if r.spoke.Load() {
-		r.watch.decide(false)
+		r.watch.unheard()
 	}
 }
 
@@ -225,7 +226,7 @@ func (r *relay) settle(said []byte) {
 	switch {
 	case w == nil:
 	case said == nil:
-		w.decide(false)
+		w.unheard()
 	case w.feed(said):
 		r.status.Store(nil)
 	}

@@ -2,6 +2,7 @@ package mask
 
 import (
 	"encoding/base64"
+	"net/url"
 	"strings"
 )
 
@@ -99,6 +100,9 @@ func (k *known) setting(name, value string) {
 	if strings.Contains(value, "://") {
 		if user, ok := credentials(value); ok {
 			k.add("PASSWORD", user)
+			if plain, err := url.PathUnescape(user); err == nil { // what a program has of it and prints
+				k.add("PASSWORD", plain)
+			}
 			k.add("SECRET", value)
 		}
 		return
@@ -109,8 +113,8 @@ func (k *known) setting(name, value string) {
 }
 
 // credentials gives the password of a URL.
-func credentials(url string) (string, bool) {
-	_, rest, _ := strings.Cut(url, "://")
+func credentials(address string) (string, bool) {
+	_, rest, _ := strings.Cut(address, "://")
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.LastIndexByte(rest[:end], '@') < 0 && strings.IndexByte(rest, '@') > end {
 		end = strings.LastIndexByte(rest, '@') // a / in the password that should have been encoded
 		rest = rest[:end+1]
@@ -208,8 +212,8 @@ func base64ed(value string) (all []string) {
 		text := base64.StdEncoding.EncodeToString([]byte("\x00\x00"[:shift] + value))
 		text = text[from : (shift+len(value))*8/6]
 		all = append(all, text)
-		if url := strings.NewReplacer("+", "-", "/", "_").Replace(text); url != text {
-			all = append(all, url)
+		if forURL := strings.NewReplacer("+", "-", "/", "_").Replace(text); forURL != text {
+			all = append(all, forURL)
 		}
 	}
 	return all

@@ -278,6 +278,9 @@ func (p *program) spelledByte(c byte, next uint32) uint32 {
 	}
 	const hex = "0123456789abcdef"
 	ways := []string{`\` + string(c), "%" + hex[c>>4:c>>4+1] + hex[c&15:c&15+1], `\u00` + hex[c>>4:c>>4+1] + hex[c&15:c&15+1]}
+	if c < 0x80 {
+		ways = append(ways, fmt.Sprintf("&#%d;", c), fmt.Sprintf("&#x%x;", c))
+	}
 	switch c {
 	case '&':
 		ways = append(ways, "&amp;")
@@ -286,9 +289,9 @@ func (p *program) spelledByte(c byte, next uint32) uint32 {
 	case '>':
 		ways = append(ways, "&gt;")
 	case '"':
-		ways = append(ways, "&quot;", "&#34;")
+		ways = append(ways, "&quot;")
 	case '\'':
-		ways = append(ways, "&#39;", "'\\''")
+		ways = append(ways, "&apos;", "'\\''")
 	}
 	for _, way := range ways {
 		start = p.split(p.eitherCase(way, next), start)

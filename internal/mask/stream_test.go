@@ -186,6 +186,17 @@ func TestManyStates(t *testing.T) {
 	}
 }
 
+// TestDecodedPassword: a program has the password of a URL without its percent signs, and prints it in forms of its own.
+func TestDecodedPassword(t *testing.T) {
+	values := Known(nil, [][]byte{[]byte("DB=postgres://app:Hunter2%40x%2fY@db.internal/app\n")}, nil)
+	m := mustNew(t, Rules{Values: values})
+	for _, in := range []string{"Hunter2@x/Y", "Hunter2%40x%2fY", `Hunter2\u0040x\/Y`, "Hunter2&#64;x&#x2F;Y"} {
+		if got := whole(m, "is "+in+" ok"); strings.Contains(got, "unter2") || !strings.HasSuffix(got, " ok") {
+			t.Errorf("%s gives %q", in, got)
+		}
+	}
+}
+
 func TestKnown(t *testing.T) {
 	env := []string{"GITHUB_TOKEN=tok-en-with+plus/1", "SSH_AUTH_SOCK=/tmp/ssh-XXXX/agent.1", "DATABASE_URL=postgres://shop:s3cr3t-pw!@db.local/shop"}
 	file := `# settings
