@@ -85,7 +85,8 @@ type Policy struct {
 	free       *match.Set // what deny_write takes back
 	socketDirs []string   // of the host's sockets, watched for more
 	repos      []string   // git folders at the start
-	own        []string   // aigate's folders that do not exist yet
+	own        []string   // aigate's folders, and what its links lead to, that do not exist yet
+	ownLinks   []string   // the links on the way to aigate's folders and files
 	pending    []string   // places that deny_read spells out and that do not exist yet
 	outer      []string   // see enclosing
 	builtins   []string
@@ -219,7 +220,8 @@ func (b *planner) binds(p *Policy) {
 }
 
 // protect pins every folder between a writable root and a protected path, so
-// that none can be renamed away and made anew, and then protects the path.
+// that none can be renamed away and made anew, and then protects the path. The
+// ways to aigate's own files are pinned alike.
 func (b *planner) protect(p *Policy) {
 	for _, e := range p.Protected {
 		first := e.Path
@@ -234,6 +236,11 @@ func (b *planner) protect(p *Policy) {
 			}
 		}
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Protect, Path: e.Path, Why: e.Rule, View: e.View, Text: e.Text})
+	}
+	for _, e := range p.Hidden {
+		if e.Rule == ownRule { // with another folder in its place the next run would find other rules
+			b.pin(p, filepath.Dir(e.Path), e.Rule)
+		}
 	}
 }
 
