@@ -62,22 +62,6 @@ func agents(n account.Names) (acl.Agents, error) {
 	return acl.Agents{Group: gid, User: uid, GroupName: n.Group, UserName: n.User}, nil
 }
 
-// runners says that a file belongs to the sandbox's user, so a command in a
-// sandbox made it.
-func runners(path string) bool {
-	r, err := account.Load()
-	if err != nil || r.Current.User == "" {
-		return false
-	}
-	_, uid, err := account.IDs(r.Current.Group, r.Current.User)
-	st, err2 := os.Lstat(path)
-	if err != nil || err2 != nil {
-		return false
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	return ok && uid > 0 && int(sys.Uid) == uid
-}
-
 // syncACLs makes the ACLs of what the patterns name agree with the
 // configuration, which has just been changed. It never fails: the rule is saved,
 // and holds in every run without them.
@@ -141,7 +125,7 @@ func applyACLs(project, home string, global *config.Config, patterns []string, w
 	if err != nil {
 		return r, err
 	}
-	all := config.Merge(global, own)
+	all := config.Merge(global, own.Rules())
 	return syncTree(project, home, all.DenyRead, patterns, who, places)
 }
 

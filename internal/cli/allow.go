@@ -186,7 +186,7 @@ func (f *ruleFlags) complete(key string) func(*cobra.Command, []string, string) 
 
 // loadBoth reads both files: what they say together, and each alone. The project's is nil when
 // there is none.
-func loadBoth() (all config.Config, global, project *config.Config, err error) {
+func loadBoth() (all config.Config, global *config.Config, project *config.File, err error) {
 	path, err := globalConfig()
 	if err != nil {
 		return all, nil, nil, err
@@ -204,5 +204,5 @@ func loadBoth() (all config.Config, global, project *config.Config, err error) {
 	if project, err = config.LoadProject(path); err != nil {
 		return all, nil, nil, err
 	}
-	return config.Merge(global, project), global, project, nil
+	return config.Merge(global, project.Rules()), global, project, nil
 }

@@ -153,7 +153,7 @@ func (f *runFlags) run(args []string) error {
 	}
 	endCommands()
 	endLimits()
-	f.afterwards(host, pol)
+	afterwards(pol)
 	if err != nil {
 		return runError(err, args[0])
 	}
@@ -215,9 +215,8 @@ func dieOf(sig syscall.Signal) {
 	}
 }
 
-// afterwards tells what came into being that the user's tools would run, and
-// remembers project files of aigate's own that the payload made.
-func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
+// afterwards tells what came into being that the user's tools would run.
+func afterwards(pol *policy.Policy) {
 	removed, err := pol.StrikeOut()
 	for _, path := range removed {
 		say("removed %s, which git would have followed to configuration of the sandboxed command's making", path)
@@ -233,12 +232,6 @@ func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
 	}
 	for _, path := range pol.Appeared() {
 		say("made during the run, look at it before your tools run it: %s", path)
-		if filepath.Base(path) != ".aigate.yaml" {
-			continue
-		}
-		if err := (ledger{h.Home}).distrust(path); err != nil && !f.defaults {
-			say("cannot remember that %s was made in the sandbox: %v", path, err)
-		}
 	}
 }
 

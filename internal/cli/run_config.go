@@ -34,15 +34,15 @@ func (f *runFlags) config(h policy.Host) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(h.Project, ".aigate.yaml")
-	project, err := config.LoadProject(path)
+	project, err := config.LoadProject(filepath.Join(h.Project, ".aigate.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	if project, err = trusted(h, path, global, project, f.try == nil); err != nil {
+	applied, err := trusted(h, global, project, f.try == nil)
+	if err != nil {
 		return nil, err
 	}
-	merged := config.Merge(global, project)
+	merged := config.Merge(global, applied)
 	return &merged, nil
 }
 

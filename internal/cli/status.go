@@ -83,7 +83,7 @@ func limitsOf(l config.Limits) limits {
 }
 
 func currentStatus() (*status, error) {
-	all, global, project, err := loadBoth()
+	all, global, file, err := loadBoth()
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +91,7 @@ func currentStatus() (*status, error) {
 	if s.Files.Global, err = globalConfig(); err != nil {
 		return nil, err
 	}
+	project := file.Rules()
 	if project != nil {
 		if s.Files.Project, err = projectConfig(); err != nil {
 			return nil, err

@@ -23,7 +23,8 @@ func newTrustCommand() *cobra.Command {
 		Short: "Approve what this project's .aigate.yaml loosens",
 		Long: `Approve what this project's .aigate.yaml loosens: hosts, writable folders,
 rules taken back, higher limits. Rules that tighten need no approval. The
-approval is for the file as it is; when it changes, it is asked for again.`,
+approval is for the file as it is; when it changes, it is asked for again. Where
+nobody can be asked, as in CI, it is this command that has the file applied.`,
 		Example: `  aigate trust          show what the file loosens and approve it`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -31,14 +32,11 @@ approval is for the file as it is; when it changes, it is asked for again.`,
 			if err != nil {
 				return err
 			}
-			path, err := projectConfig()
-			if err != nil {
-				return err
-			}
-			loosens := config.LoosensBeyond(global, project)
+			loosens := config.LoosensBeyond(global, project.Rules())
 			if len(loosens) == 0 {
+				path, err := projectConfig()
 				say("%s loosens nothing; there is nothing to approve", path)
-				return nil
+				return err
 			}
 			home, err := homeDir()
 			if err != nil {
@@ -47,13 +45,13 @@ approval is for the file as it is; when it changes, it is asked for again.`,
 			for _, l := range loosens {
 				say("approved: %s", l)
 			}
-			return ledger{home}.approve(path)
+			return ledger{home}.approve(project)
 		},
 	}
 }
 
-// ledger is what the user approved, and what sandboxed commands made: two
-// lists of "hash path" and of paths, in ~/.aigate, which no sandbox sees.
+// ledger is what the user approved: a list of "hash path" in ~/.aigate, which no
+// sandbox sees.
 type ledger struct{ home string }
 
 func (l ledger) file(name string) string { return filepath.Join(l.home, ".aigate", name) }
@@ -75,91 +73,50 @@ func (l ledger) append(name, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// entry identifies a file by contents and place.
-func entry(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	return fmt.Sprintf("%x %q", sha256.Sum256(b), path), err
-}
+// entry identifies a file by contents and place: by the very bytes that were
+// parsed. A second look could find others, put there while the question stood.
+func entry(f *config.File) string { return fmt.Sprintf("%x %q", sha256.Sum256(f.Source), f.Path) }
 
-func (l ledger) approve(path string) error {
-	e, err := entry(path)
-	if err != nil {
-		return err
-	}
-	return l.append("trusted", e)
-}
+func (l ledger) approve(f *config.File) error { return l.append("trusted", entry(f)) }
 
-func (l ledger) approved(path string) (bool, error) {
-	e, err := entry(path)
-	if err != nil {
-		return false, err
-	}
+func (l ledger) approved(f *config.File) (bool, error) {
 	known, err := l.lines("trusted")
-	return slices.Contains(known, e), err
-}
-
-// suspect says that a sandboxed command made the file.
-func (l ledger) suspect(path string) (bool, error) {
-	if runners(path) {
-		return true, nil
-	}
-	known, err := l.lines("made-in-sandbox")
-	return slices.Contains(known, fmt.Sprintf("%q", path)), err
-}
-
-// distrust remembers that a sandboxed command made the file.
-func (l ledger) distrust(path string) error {
-	return l.append("made-in-sandbox", fmt.Sprintf("%q", path))
+	return slices.Contains(known, entry(f)), err
 }
 
 // trusted gives the part of the project's file that may be applied: all of it
-// when it loosens nothing or was approved, else what the user says now. Without
-// loud nothing is said, and all of it is given where the user would be asked.
-func trusted(h policy.Host, path string, global, project *config.Config, loud bool) (*config.Config, error) {
-	loosens := config.LoosensBeyond(global, project)
+// when it loosens nothing or was approved, else what the user says now. Where
+// nobody can be asked it is what tightens: whoever made the file, which cannot be
+// known, may have been a command in the sandbox. Without loud nothing is said.
+func trusted(h policy.Host, global *config.Config, project *config.File, loud bool) (*config.Config, error) {
+	loosens := config.LoosensBeyond(global, project.Rules())
 	if len(loosens) == 0 {
-		return project, nil
+		return project.Rules(), nil
 	}
 	l := ledger{h.Home}
-	ok, err := l.approved(path)
+	ok, err := l.approved(project)
 	if err != nil || ok {
-		return project, err
+		return project.Config, err
 	}
-	made, err := l.suspect(path)
-	if err != nil {
-		return nil, err
-	}
-	canAsk := term.IsTerminal(0) && term.IsTerminal(2)
 	if loud {
-		sayLoosens(path, loosens, made)
+		say("%s loosens the sandbox:", project.Path)
+		for _, s := range loosens {
+			say("  %s", s)
+		}
+		if term.IsTerminal(0) && term.IsTerminal(2) {
+			return asked(l, global, project)
+		}
+		say("warning: none of this is applied, because nobody can be asked here; `aigate trust` approves it")
 	}
-	switch {
-	case canAsk && loud:
-		return asked(l, path, global, project)
-	case made && !canAsk:
-		return nil, fmt.Errorf("%s was made by a command in the sandbox and cannot be applied unasked: look at it, then `aigate trust`, or remove it", path)
-	case loud:
-		say("applied, because nobody can be asked here; `aigate trust` approves it")
-	}
-	return project, nil
+	return config.Tightening(global, project.Config), nil
 }
 
-func sayLoosens(path string, loosens []string, made bool) {
-	say("%s loosens the sandbox:", path)
-	for _, s := range loosens {
-		say("  %s", s)
-	}
-	if made {
-		say("this file was made by a command in the sandbox, not by you")
-	}
-}
-
-func asked(l ledger, path string, global, project *config.Config) (*config.Config, error) {
+func asked(l ledger, global *config.Config, project *config.File) (*config.Config, error) {
 	fmt.Fprint(os.Stderr, "[aigate] apply it, now and later? [y/N] ")
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a == "y" || a == "yes" {
-		return project, l.approve(path)
+		return project.Config, l.approve(project)
 	}
 	say("not applied; what tightens is")
-	return config.Tightening(global, project), nil
+	return config.Tightening(global, project.Config), nil
 }
