@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"github.com/AxeForging/aigate/internal/policy"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (f *ruleFlags) syncACLs(patterns []string) {
 }
 
 func (f *ruleFlags) trySync(patterns []string) error {
-	_, global, _, err := loadBoth()
+	_, global, err := loadBoth()
 	if errors.Is(err, errNotInitialized) {
 		global, err = nil, nil
 	}
@@ -121,11 +122,18 @@ func (f *ruleFlags) trySync(patterns []string) error {
 
 // applyACLs does it in one project.
 func applyACLs(project, home string, global *config.Config, patterns []string, who acl.Agents, places aclLedger) (r acl.Report, err error) {
-	own, err := config.LoadProject(filepath.Join(project, ".aigate.yaml"))
-	if err != nil {
-		return r, err
+	all := config.Merge(global, nil)
+	if global != nil {
+		f, err := readFiles(policy.Host{Home: home, Project: project})
+		if err != nil {
+			return r, err
+		}
+		own, err := f.unasked()
+		if err != nil {
+			return r, err
+		}
+		all = config.Merge(f.base, own)
 	}
-	all := config.Merge(global, own.Rules())
 	return syncTree(project, home, all.DenyRead, patterns, who, places)
 }
 

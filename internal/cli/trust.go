@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
-	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -28,24 +27,23 @@ nobody can be asked, as in CI, it is this command that has the file applied.`,
 		Example: `  aigate trust          show what the file loosens and approve it`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, global, project, err := loadBoth()
+			_, f, err := loadFiles()
 			if err != nil {
 				return err
 			}
-			loosens := config.LoosensBeyond(global, project.Rules())
+			loosens, _, err := f.loosens()
+			if err != nil {
+				return err
+			}
 			if len(loosens) == 0 {
 				path, err := projectConfig()
 				say("%s loosens nothing; there is nothing to approve", path)
 				return err
 			}
-			home, err := homeDir()
-			if err != nil {
-				return err
-			}
 			for _, l := range loosens {
 				say("approved: %s", l)
 			}
-			return ledger{home}.approve(project)
+			return f.ledger.approve(f.own)
 		},
 	}
 }
@@ -88,35 +86,28 @@ func (l ledger) approved(f *config.File) (bool, error) {
 // when it loosens nothing or was approved, else what the user says now. Where
 // nobody can be asked it is what tightens: whoever made the file, which cannot be
 // known, may have been a command in the sandbox. Without loud nothing is said.
-func trusted(h policy.Host, global *config.Config, project *config.File, loud bool) (*config.Config, error) {
-	loosens := config.LoosensBeyond(global, project.Rules())
-	if len(loosens) == 0 {
-		return project.Rules(), nil
+func (f *sources) trusted(loud bool) (*config.Config, error) {
+	loosens, approved, err := f.loosens()
+	if err != nil || len(loosens) == 0 || approved || !loud {
+		return f.unasked()
 	}
-	l := ledger{h.Home}
-	ok, err := l.approved(project)
-	if err != nil || ok {
-		return project.Config, err
+	say("%s loosens the sandbox:", f.own.Path)
+	for _, s := range loosens {
+		say("  %s", s)
 	}
-	if loud {
-		say("%s loosens the sandbox:", project.Path)
-		for _, s := range loosens {
-			say("  %s", s)
-		}
-		if term.IsTerminal(0) && term.IsTerminal(2) {
-			return asked(l, global, project)
-		}
-		say("warning: none of this is applied, because nobody can be asked here; `aigate trust` approves it")
+	if term.IsTerminal(0) && term.IsTerminal(2) {
+		return f.asked()
 	}
-	return config.Tightening(global, project.Config), nil
+	say("warning: none of this is applied, because nobody can be asked here; `aigate trust` approves it")
+	return f.unasked()
 }
 
-func asked(l ledger, global *config.Config, project *config.File) (*config.Config, error) {
+func (f *sources) asked() (*config.Config, error) {
 	fmt.Fprint(os.Stderr, "[aigate] apply it, now and later? [y/N] ")
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a == "y" || a == "yes" {
-		return project.Config, l.approve(project)
+		return f.own.Config, f.ledger.approve(f.own)
 	}
 	say("not applied; what tightens is")
-	return config.Tightening(global, project.Config), nil
+	return f.unasked()
 }

@@ -88,7 +88,7 @@ type Policy struct {
 	own        []string   // aigate's folders, and what its links lead to, that do not exist yet
 	ownLinks   []string   // the links on the way to aigate's folders and files
 	pending    []string   // places that deny_read spells out and that do not exist yet
-	outer      []string   // see enclosing
+	outer      []string   // see Enclosing
 	builtins   []string
 	closed     map[string]string // see closedAbove
 	spelled    map[string]bool   // what deny_write spells out; true: as a folder
@@ -122,6 +122,18 @@ func FindProject(dir, home string) string {
 			return dir
 		}
 	}
+}
+
+// Around gives the folders that a project lies in, the outermost first, up to
+// the home and with it, for a project elsewhere up to the root.
+func Around(project, home string) (out []string) {
+	for at := project; at != "/" && at != home; {
+		if at = filepath.Dir(at); at != "/" {
+			out = append(out, at)
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func exists(path string) bool {

@@ -71,6 +71,14 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 	if err := p.guardPrompt(); err != nil {
 		return err
 	}
+	for _, dir := range Around(p.Project, p.Home) {
+		// Its place is out of reach, but it may be a link into a writable folder.
+		if path := filepath.Join(dir, ".aigate.yaml"); exists(path) {
+			if err := p.guard(path, false, ownRule); err != nil {
+				return err
+			}
+		}
+	}
 	// A name without a slash holds at any depth; the one that aigate itself
 	// would read is at the top.
 	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, ownRule)

@@ -24,7 +24,7 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	p.outer = enclosing(h)
+	p.outer = Enclosing(h)
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
@@ -57,13 +57,12 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	return p, nil
 }
 
-// enclosing gives the projects that the project lies in. A payload can make a
+// Enclosing gives the projects that the project lies in. A payload can make a
 // project of any sub-folder by putting .git there; its next run, started there,
 // is not to read what was hidden from the first.
-func enclosing(h Host) (out []string) {
-	for at := h.Project; at != "/" && at != h.Home; {
-		at = filepath.Dir(at)
-		if at != "/" && at != h.Home && (exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml"))) {
+func Enclosing(h Host) (out []string) {
+	for _, at := range Around(h.Project, h.Home) {
+		if at != h.Home && (exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml"))) {
 			out = append(out, at)
 		}
 	}
