@@ -430,7 +430,7 @@ func (t *timer) print(what string, d time.Duration) {
 
 func (t *timer) say(format string, a ...any) {
 	if t.on {
-		fmt.Fprintf(os.Stderr, "[aigate] "+format+"\n", a...)
+		say(format, a...)
 		t.last = time.Now()
 	}
 }

@@ -151,9 +151,9 @@ func (s *status) print() {
 		path, _ := projectConfig()
 		project = "none in " + filepath.Dir(path)
 	}
-	fmt.Printf("Configuration\n  global   %s\n  project  %s\n", s.Files.Global, project)
+	fmt.Printf("Configuration\n  global   %s\n  project  %s\n", printable(s.Files.Global), printable(project))
 	for _, path := range s.Files.Enclosing {
-		fmt.Printf("  enclosing %s\n", path)
+		fmt.Printf("  enclosing %s\n", printable(path))
 	}
 
 	section("Files that read as empty (deny_read)", s.DenyRead, "none")
@@ -179,7 +179,7 @@ func (s *status) print() {
 		wrap(os.Stdout, "  presets ", s.Mask.Presets)
 	}
 	for _, p := range s.Mask.Patterns {
-		fmt.Printf("  pattern  %s%s\n", p.Regex, patternOptions(p))
+		fmt.Printf("  pattern  %s%s\n", escaped(p.Regex), patternOptions(p))
 	}
 	if len(s.Mask.Presets)+len(s.Mask.Patterns) > 0 {
 		fmt.Printf("  values   of denied files (KEY=value) and removed variables\n")
@@ -193,7 +193,7 @@ func (s *status) print() {
 			fmt.Printf("\nThe project's file would loosen, once you approve it (aigate trust)\n")
 		}
 		for _, l := range s.Loosens {
-			fmt.Printf("  %s\n", l)
+			fmt.Printf("  %s\n", escaped(l))
 		}
 	}
 }
@@ -222,13 +222,13 @@ func section(title string, rules []rule, none string) {
 		var words []string
 		for _, r := range rules {
 			if r.From == from {
-				words = append(words, r.Rule)
+				words = append(words, printable(r.Rule))
 			}
 		}
 		switch {
 		case len(words) == 0:
 		case filepath.IsAbs(from):
-			fmt.Printf("  %s\n", from)
+			fmt.Printf("  %s\n", printable(from))
 			wrap(os.Stdout, fmt.Sprintf("  %-9s", ""), words)
 		default:
 			wrap(os.Stdout, fmt.Sprintf("  %-9s", from), words)
