@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"github.com/AxeForging/aigate/internal/policy"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,22 +63,6 @@ func agents(n account.Names) (acl.Agents, error) {
 	return acl.Agents{Group: gid, User: uid, GroupName: n.Group, UserName: n.User}, nil
 }
 
-// runners says that a file belongs to the sandbox's user, so a command in a
-// sandbox made it.
-func runners(path string) bool {
-	r, err := account.Load()
-	if err != nil || r.Current.User == "" {
-		return false
-	}
-	_, uid, err := account.IDs(r.Current.Group, r.Current.User)
-	st, err2 := os.Lstat(path)
-	if err != nil || err2 != nil {
-		return false
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	return ok && uid > 0 && int(sys.Uid) == uid
-}
-
 // What holds where ACLs could not be changed: the rule is in the file.
 const (
 	deniedAnyway  = "the rule is saved, and holds in every `aigate run` without them"
@@ -96,7 +81,7 @@ func (f *ruleFlags) syncACLs(patterns []string, saved string) {
 }
 
 func (f *ruleFlags) trySync(patterns []string, saved string) error {
-	_, global, _, err := loadBoth()
+	_, global, err := loadBoth()
 	if errors.Is(err, errNotInitialized) {
 		global, err = nil, nil
 	}
@@ -144,11 +129,18 @@ func (f *ruleFlags) trySync(patterns []string, saved string) error {
 
 // applyACLs does it in one project.
 func applyACLs(project, home string, global *config.Config, patterns []string, who acl.Agents, places aclLedger) (r acl.Report, err error) {
-	own, err := config.LoadProject(filepath.Join(project, ".aigate.yaml"))
-	if err != nil {
-		return r, err
+	all := config.Merge(global, nil)
+	if global != nil {
+		f, err := readFiles(policy.Host{Home: home, Project: project})
+		if err != nil {
+			return r, err
+		}
+		own, err := f.unasked()
+		if err != nil {
+			return r, err
+		}
+		all = config.Merge(f.base, own)
 	}
-	all := config.Merge(global, own)
 	return syncTree(project, home, all.DenyRead, patterns, who, places)
 }
 

@@ -112,7 +112,7 @@ func stillDenied(name string) string {
 	if strings.ContainsAny(name, "*?[]{}!") {
 		return ""
 	}
-	all, _, _, err := loadBoth()
+	all, _, err := loadBoth()
 	if err != nil {
 		return ""
 	}
@@ -182,27 +182,4 @@ func (f *ruleFlags) complete(key string) func(*cobra.Command, []string, string) 
 		}
 		return slices.DeleteFunc(rest(list, args), func(s string) bool { return !strings.HasPrefix(s, begun) }), cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-// loadBoth reads both files: what they say together, and each alone. The project's is nil when
-// there is none.
-func loadBoth() (all config.Config, global, project *config.Config, err error) {
-	path, err := globalConfig()
-	if err != nil {
-		return all, nil, nil, err
-	}
-	global, err = config.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return all, nil, nil, errNotInitialized
-	}
-	if err != nil {
-		return all, nil, nil, err
-	}
-	if path, err = projectConfig(); err != nil {
-		return all, nil, nil, err
-	}
-	if project, err = config.LoadProject(path); err != nil {
-		return all, nil, nil, err
-	}
-	return config.Merge(global, project), global, project, nil
 }

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/AxeForging/aigate/internal/audit"
 	"github.com/spf13/cobra"
@@ -84,12 +82,4 @@ func printLines(lines []audit.Line) error {
 		}
 	}
 	return nil
-}
-
-// printable is s as a terminal may get it; names of folders can hold anything.
-func printable(s string) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
-		return s
-	}
-	return strconv.QuoteToASCII(s)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/AxeForging/aigate/internal/match"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,7 +137,7 @@ func prepareACLs(deny []string, h policy.Host, n account.Names) error {
 // both.
 func forRunner(c *config.Config, home string) *config.Config {
 	out := *c
-	out.DenyRead = append(inBoth(c.DenyRead, home), quotePattern(home)+"/.aigate/")
+	out.DenyRead = append(inBoth(c.DenyRead, home), match.Literal(home)+"/.aigate/")
 	out.DenyWrite = inBoth(c.DenyWrite, home)
 	return &out
 }
@@ -146,7 +147,7 @@ func inBoth(patterns []string, home string) (out []string) {
 		out = append(out, p)
 		bare, back := strings.CutPrefix(p, "!")
 		if rest, ok := strings.CutPrefix(bare, "~/"); ok {
-			both := quotePattern(home) + "/" + rest
+			both := match.Literal(home) + "/" + rest
 			if back {
 				both = "!" + both
 			}
@@ -154,16 +155,4 @@ func inBoth(patterns []string, home string) (out []string) {
 		}
 	}
 	return out
-}
-
-// quotePattern makes a pattern that names one path.
-func quotePattern(path string) string {
-	var b strings.Builder
-	for i := range len(path) {
-		if strings.IndexByte(`*?[]{}\`, path[i]) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(path[i])
-	}
-	return b.String()
 }

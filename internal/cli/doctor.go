@@ -125,7 +125,7 @@ func examine(on onlooker) *doctor.Report {
 
 // doctorConfig is the configuration that a run here would have; before `aigate init` the built-in one.
 func doctorConfig() (c config.Config, configured bool, err error) {
-	c, _, _, err = loadBoth()
+	c, _, err = loadBoth()
 	if errors.Is(err, errNotInitialized) {
 		return config.Defaults(), false, nil
 	}

@@ -63,7 +63,7 @@ type granted struct {
 }
 
 func theGrant() (g granted, err error) {
-	all, global, _, err := loadBoth()
+	all, global, err := loadBoth()
 	if errors.Is(err, errNotInitialized) {
 		global, all, err = nil, config.Defaults(), nil
 	}

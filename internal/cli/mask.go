@@ -115,7 +115,7 @@ func (f *maskFlags) rules() (mask.Rules, error) {
 }
 
 func (f *maskFlags) config() (*config.Config, error) {
-	all, _, _, err := loadBoth()
+	all, _, err := loadBoth()
 	if err != nil {
 		return nil, err
 	}

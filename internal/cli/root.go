@@ -6,14 +6,11 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
 
-	"github.com/AxeForging/aigate/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -109,36 +106,4 @@ func startLog(verbose bool) {
 		level = slog.LevelInfo
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
-}
-
-// report writes an error and gives its exit status.
-func report(w io.Writer, err error) int {
-	var status exitStatus
-	if err == nil {
-		return 0
-	} else if errors.As(err, &status) {
-		return int(status)
-	}
-	var all config.Errors
-	if errors.As(err, &all) {
-		for _, one := range all {
-			fmt.Fprintf(w, "[aigate] %v\n", one)
-		}
-		return 1
-	}
-	text := strings.TrimSpace(err.Error())
-	if strings.HasPrefix(text, "unknown command") {
-		text += "\nsee `aigate --help`; to run a command in the sandbox: aigate run -- command"
-	}
-	fmt.Fprintf(w, "[aigate] %s\n", text)
-	var own statusError
-	if errors.As(err, &own) {
-		return own.status
-	}
-	return 1
-}
-
-// say is a line of aigate's own.
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "[aigate] "+format+"\n", args...)
 }

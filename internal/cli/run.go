@@ -160,7 +160,7 @@ func (f *runFlags) run(args []string) error {
 	}
 	endCommands()
 	endLimits()
-	f.afterwards(host, pol)
+	afterwards(pol)
 	if err != nil {
 		return runError(err, args[0])
 	}
@@ -222,9 +222,8 @@ func dieOf(sig syscall.Signal) {
 	}
 }
 
-// afterwards tells what came into being that the user's tools would run, and
-// remembers project files of aigate's own that the payload made.
-func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
+// afterwards tells what came into being that the user's tools would run.
+func afterwards(pol *policy.Policy) {
 	removed, err := pol.StrikeOut()
 	for _, path := range removed {
 		say("removed %s, which git would have followed to configuration of the sandboxed command's making", path)
@@ -247,12 +246,6 @@ func (f *runFlags) afterwards(h policy.Host, pol *policy.Policy) {
 	}
 	for _, path := range pol.Appeared() {
 		say("made during the run, look at it before your tools run it: %s", path)
-		if filepath.Base(path) != ".aigate.yaml" {
-			continue
-		}
-		if err := (ledger{h.Home}).distrust(path); err != nil && !f.defaults {
-			say("cannot remember that %s was made in the sandbox: %v", path, err)
-		}
 	}
 }
 
@@ -451,7 +444,7 @@ func (t *timer) print(what string, d time.Duration) {
 
 func (t *timer) say(format string, a ...any) {
 	if t.on {
-		fmt.Fprintf(os.Stderr, "[aigate] "+format+"\n", a...)
+		say(format, a...)
 		t.last = time.Now()
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/AxeForging/aigate/internal/config"
@@ -15,7 +13,7 @@ import (
 	"github.com/AxeForging/aigate/internal/sandbox"
 )
 
-// config gives what both files say together, or the built-in policy.
+// config gives what all files say together, or the built-in policy.
 func (f *runFlags) config(h policy.Host) (*config.Config, error) {
 	if f.given != nil {
 		return f.given.Config, nil
@@ -27,22 +25,15 @@ func (f *runFlags) config(h policy.Host) (*config.Config, error) {
 	if h.Home == "" {
 		return nil, errors.New("no home folder, so no configuration: set HOME, or use `aigate run --defaults -- command`")
 	}
-	global, err := config.Load(filepath.Join(h.Home, ".aigate", "config.yaml"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errNotInitialized
-	}
+	files, err := readFiles(h)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(h.Project, ".aigate.yaml")
-	project, err := config.LoadProject(path)
+	applied, err := files.trusted(f.try == nil)
 	if err != nil {
 		return nil, err
 	}
-	if project, err = trusted(h, path, global, project, f.try == nil); err != nil {
-		return nil, err
-	}
-	merged := config.Merge(global, project)
+	merged := config.Merge(files.base, applied)
 	return &merged, nil
 }
 

@@ -38,7 +38,8 @@ own configuration, and the project's.`,
 	return c
 }
 
-// A rule is an entry of a list and where it is from: built-in, global or project.
+// A rule is an entry of a list and where it is from: built-in, global, project, or the path of an
+// enclosing folder's file.
 type rule struct {
 	Rule string `json:"rule"`
 	From string `json:"from"`
@@ -49,6 +50,8 @@ type status struct {
 	Files struct {
 		Global  string `json:"global"`
 		Project string `json:"project"` // "" when there is none
+		// Enclosing are those of the folders around the project, which tighten only.
+		Enclosing []string `json:"enclosing,omitempty"`
 	} `json:"files"`
 	Group      string      `json:"group"`
 	User       string      `json:"user"`
@@ -64,6 +67,7 @@ type status struct {
 	Engine     string      `json:"engine"`
 	Network    string      `json:"network"`
 	Loosens    []string    `json:"project_loosens"`
+	Approved   bool        `json:"project_approved"` // else what Loosens says does not hold
 }
 
 // limits are zero where there is none.
@@ -83,7 +87,7 @@ func limitsOf(l config.Limits) limits {
 }
 
 func currentStatus() (*status, error) {
-	all, global, project, err := loadBoth()
+	all, f, err := loadFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -91,35 +95,44 @@ func currentStatus() (*status, error) {
 	if s.Files.Global, err = globalConfig(); err != nil {
 		return nil, err
 	}
+	project := f.own.Rules()
 	if project != nil {
-		if s.Files.Project, err = projectConfig(); err != nil {
-			return nil, err
-		}
-		s.Loosens = config.LoosensBeyond(global, project)
+		s.Files.Project = f.own.Path
 	} else {
 		project = &config.Config{}
 	}
-	from := func(merged, global, project []string) []rule {
+	if s.Loosens, s.Approved, err = f.loosens(); err != nil {
+		return nil, err
+	}
+	for _, a := range f.around {
+		s.Files.Enclosing = append(s.Files.Enclosing, a.path)
+	}
+	from := func(list func(*config.Config) []string) []rule {
+		merged, global, project := list(&all), list(f.global), list(project)
 		out := make([]rule, len(merged))
 		for i, r := range merged {
 			out[i] = rule{r, "built-in"}
+			for _, a := range f.around {
+				if slices.Contains(list(a.says), r) {
+					out[i].From = a.path
+				}
+			}
 			switch {
 			case slices.Contains(global, r):
 				out[i].From = "global"
-			case slices.Contains(project, r):
+			case out[i].From == "built-in" && slices.Contains(project, r):
 				out[i].From = "project"
 			}
 		}
 		return out
 	}
-	s.DenyRead = from(all.DenyRead, global.DenyRead, project.DenyRead)
-	s.DenyWrite = from(all.DenyWrite, global.DenyWrite, project.DenyWrite)
-	s.AllowWrite = from(all.AllowWrite, global.AllowWrite, project.AllowWrite)
-	s.DenyExec = from(all.DenyExec, global.DenyExec, project.DenyExec)
-	s.DenyEnv = from(all.DenyEnv, global.DenyEnv, project.DenyEnv)
+	s.DenyRead = from(func(c *config.Config) []string { return c.DenyRead })
+	s.DenyWrite = from(func(c *config.Config) []string { return c.DenyWrite })
+	s.AllowWrite = from(func(c *config.Config) []string { return c.AllowWrite })
+	s.DenyExec = from(func(c *config.Config) []string { return c.DenyExec })
+	s.DenyEnv = from(func(c *config.Config) []string { return c.DenyEnv })
 	if s.Unlimited = all.AllowNet == nil; !s.Unlimited {
-		hosts := func(c *config.Config) []string { return slices.Compact(normal("allow_net", c.AllowNet)) }
-		s.AllowNet = from(hosts(&all), hosts(global), hosts(project))
+		s.AllowNet = from(func(c *config.Config) []string { return slices.Compact(normal("allow_net", c.AllowNet)) })
 	}
 	s.Engine, s.Network = orDefault(all.Engine, "auto"), orDefault(all.Network, "gate")
 	return s, nil
@@ -138,7 +151,10 @@ func (s *status) print() {
 		path, _ := projectConfig()
 		project = "none in " + filepath.Dir(path)
 	}
-	fmt.Printf("Configuration\n  global   %s\n  project  %s\n", s.Files.Global, project)
+	fmt.Printf("Configuration\n  global   %s\n  project  %s\n", printable(s.Files.Global), printable(project))
+	for _, path := range s.Files.Enclosing {
+		fmt.Printf("  enclosing %s\n", printable(path))
+	}
 
 	section("Files that read as empty (deny_read)", s.DenyRead, "none")
 	section("Writable beside the project and /tmp, where it exists (allow_write)", s.AllowWrite, "nothing")
@@ -163,7 +179,7 @@ func (s *status) print() {
 		wrap(os.Stdout, "  presets ", s.Mask.Presets)
 	}
 	for _, p := range s.Mask.Patterns {
-		fmt.Printf("  pattern  %s%s\n", p.Regex, patternOptions(p))
+		fmt.Printf("  pattern  %s%s\n", escaped(p.Regex), patternOptions(p))
 	}
 	if len(s.Mask.Presets)+len(s.Mask.Patterns) > 0 {
 		fmt.Printf("  values   of denied files (KEY=value) and removed variables\n")
@@ -171,9 +187,13 @@ func (s *status) print() {
 	fmt.Printf("\nEngine %s, network by %s\n", s.Engine, s.Network)
 
 	if len(s.Loosens) > 0 {
-		fmt.Printf("\nThe project's file loosens\n")
+		if s.Approved {
+			fmt.Printf("\nThe project's file loosens, as you have approved\n")
+		} else {
+			fmt.Printf("\nThe project's file would loosen, once you approve it (aigate trust)\n")
+		}
 		for _, l := range s.Loosens {
-			fmt.Printf("  %s\n", l)
+			fmt.Printf("  %s\n", escaped(l))
 		}
 	}
 }
@@ -198,17 +218,33 @@ func section(title string, rules []rule, none string) {
 	if len(rules) == 0 {
 		fmt.Printf("  %s\n", none)
 	}
-	for _, from := range []string{"built-in", "global", "project"} {
+	for _, from := range origins(rules) {
 		var words []string
 		for _, r := range rules {
 			if r.From == from {
-				words = append(words, r.Rule)
+				words = append(words, printable(r.Rule))
 			}
 		}
-		if len(words) > 0 {
+		switch {
+		case len(words) == 0:
+		case filepath.IsAbs(from):
+			fmt.Printf("  %s\n", printable(from))
+			wrap(os.Stdout, fmt.Sprintf("  %-9s", ""), words)
+		default:
 			wrap(os.Stdout, fmt.Sprintf("  %-9s", from), words)
 		}
 	}
+}
+
+// origins are where rules are from, in the order in which the files are read.
+func origins(rules []rule) []string {
+	all := []string{"built-in", "global"}
+	for _, r := range rules {
+		if filepath.IsAbs(r.From) && !slices.Contains(all, r.From) {
+			all = append(all, r.From)
+		}
+	}
+	return append(all, "project")
 }
 
 // wrap prints words behind a label, with a comma between them, in lines of 79 columns.

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/config"
-	"github.com/AxeForging/aigate/internal/policy"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
@@ -23,37 +22,34 @@ func newTrustCommand() *cobra.Command {
 		Short: "Approve what this project's .aigate.yaml loosens",
 		Long: `Approve what this project's .aigate.yaml loosens: hosts, writable folders,
 rules taken back, higher limits. Rules that tighten need no approval. The
-approval is for the file as it is; when it changes, it is asked for again.`,
+approval is for the file as it is; when it changes, it is asked for again. Where
+nobody can be asked, as in CI, it is this command that has the file applied.`,
 		Example: `  aigate trust          show what the file loosens and approve it`,
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, global, project, err := loadBoth()
+			_, f, err := loadFiles()
 			if err != nil {
 				return err
 			}
-			path, err := projectConfig()
+			loosens, _, err := f.loosens()
 			if err != nil {
 				return err
 			}
-			loosens := config.LoosensBeyond(global, project)
 			if len(loosens) == 0 {
+				path, err := projectConfig()
 				say("%s loosens nothing; there is nothing to approve", path)
-				return nil
-			}
-			home, err := homeDir()
-			if err != nil {
 				return err
 			}
 			for _, l := range loosens {
 				say("approved: %s", l)
 			}
-			return ledger{home}.approve(path)
+			return f.ledger.approve(f.own)
 		},
 	}
 }
 
-// ledger is what the user approved, and what sandboxed commands made: two
-// lists of "hash path" and of paths, in ~/.aigate, which no sandbox sees.
+// ledger is what the user approved: a list of "hash path" in ~/.aigate, which no
+// sandbox sees.
 type ledger struct{ home string }
 
 func (l ledger) file(name string) string { return filepath.Join(l.home, ".aigate", name) }
@@ -75,91 +71,43 @@ func (l ledger) append(name, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// entry identifies a file by contents and place.
-func entry(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	return fmt.Sprintf("%x %q", sha256.Sum256(b), path), err
-}
+// entry identifies a file by contents and place: by the very bytes that were
+// parsed. A second look could find others, put there while the question stood.
+func entry(f *config.File) string { return fmt.Sprintf("%x %q", sha256.Sum256(f.Source), f.Path) }
 
-func (l ledger) approve(path string) error {
-	e, err := entry(path)
-	if err != nil {
-		return err
-	}
-	return l.append("trusted", e)
-}
+func (l ledger) approve(f *config.File) error { return l.append("trusted", entry(f)) }
 
-func (l ledger) approved(path string) (bool, error) {
-	e, err := entry(path)
-	if err != nil {
-		return false, err
-	}
+func (l ledger) approved(f *config.File) (bool, error) {
 	known, err := l.lines("trusted")
-	return slices.Contains(known, e), err
-}
-
-// suspect says that a sandboxed command made the file.
-func (l ledger) suspect(path string) (bool, error) {
-	if runners(path) {
-		return true, nil
-	}
-	known, err := l.lines("made-in-sandbox")
-	return slices.Contains(known, fmt.Sprintf("%q", path)), err
-}
-
-// distrust remembers that a sandboxed command made the file.
-func (l ledger) distrust(path string) error {
-	return l.append("made-in-sandbox", fmt.Sprintf("%q", path))
+	return slices.Contains(known, entry(f)), err
 }
 
 // trusted gives the part of the project's file that may be applied: all of it
-// when it loosens nothing or was approved, else what the user says now. Without
-// loud nothing is said, and all of it is given where the user would be asked.
-func trusted(h policy.Host, path string, global, project *config.Config, loud bool) (*config.Config, error) {
-	loosens := config.LoosensBeyond(global, project)
-	if len(loosens) == 0 {
-		return project, nil
+// when it loosens nothing or was approved, else what the user says now. Where
+// nobody can be asked it is what tightens: whoever made the file, which cannot be
+// known, may have been a command in the sandbox. Without loud nothing is said.
+func (f *sources) trusted(loud bool) (*config.Config, error) {
+	loosens, approved, err := f.loosens()
+	if err != nil || len(loosens) == 0 || approved || !loud {
+		return f.unasked()
 	}
-	l := ledger{h.Home}
-	ok, err := l.approved(path)
-	if err != nil || ok {
-		return project, err
-	}
-	made, err := l.suspect(path)
-	if err != nil {
-		return nil, err
-	}
-	canAsk := term.IsTerminal(0) && term.IsTerminal(2)
-	if loud {
-		sayLoosens(path, loosens, made)
-	}
-	switch {
-	case canAsk && loud:
-		return asked(l, path, global, project)
-	case made && !canAsk:
-		return nil, fmt.Errorf("%s was made by a command in the sandbox and cannot be applied unasked: look at it, then `aigate trust`, or remove it", path)
-	case loud:
-		say("applied, because nobody can be asked here; `aigate trust` approves it")
-	}
-	return project, nil
-}
-
-func sayLoosens(path string, loosens []string, made bool) {
-	say("%s loosens the sandbox:", path)
+	say("%s loosens the sandbox:", f.own.Path)
 	for _, s := range loosens {
 		say("  %s", s)
 	}
-	if made {
-		say("this file was made by a command in the sandbox, not by you")
+	if term.IsTerminal(0) && term.IsTerminal(2) {
+		return f.asked()
 	}
+	say("warning: none of this is applied, because nobody can be asked here; `aigate trust` approves it")
+	return f.unasked()
 }
 
-func asked(l ledger, path string, global, project *config.Config) (*config.Config, error) {
+func (f *sources) asked() (*config.Config, error) {
 	fmt.Fprint(os.Stderr, "[aigate] apply it, now and later? [y/N] ")
 	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a == "y" || a == "yes" {
-		return project, l.approve(path)
+		return f.own.Config, f.ledger.approve(f.own)
 	}
 	say("not applied; what tightens is")
-	return config.Tightening(global, project), nil
+	return f.unasked()
 }

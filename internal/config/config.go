@@ -65,15 +65,38 @@ func Load(path string) (*Config, error) {
 	return Parse(path, src)
 }
 
+// File is a project's .aigate.yaml as it was read, once: what is shown, what is approved and what
+// is applied are the same bytes, whatever stands under the name by then.
+type File struct {
+	*Config
+	Path   string
+	Source []byte
+}
+
 // LoadProject is Load for a project's .aigate.yaml: nil without an error where there is none.
 // Anything but a regular file counts as none, because a running sandbox holds the name with a
 // socket so that the payload cannot create it.
-func LoadProject(path string) (*Config, error) {
-	c, err := Load(path)
+func LoadProject(path string) (*File, error) {
+	src, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) {
 		return nil, nil
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(path, src)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Config: c, Path: path, Source: src}, nil
+}
+
+// Rules are what the file says, nil where there is none.
+func (f *File) Rules() *Config {
+	if f == nil {
+		return nil
+	}
+	return f.Config
 }
 
 // Parse is Load for contents already in memory; name is what errors call the file.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func words(s string) []string { return strings.Fields(s) }
@@ -278,5 +279,35 @@ func TestParallelEdits(t *testing.T) {
 		if !slices.Contains(c.DenyRead, fmt.Sprintf("file-%d", i)) {
 			t.Errorf("file-%d was lost", i)
 		}
+	}
+}
+
+// TestSweep: an edit removes what killed ones left behind, and nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.yaml")
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{".config.yaml.123", ".config.yaml.kept", ".config.yaml.", ".other.yaml.123", ".config.yaml.456", "config.yaml"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if name != ".config.yaml.456" { // an edit that is under way elsewhere
+			os.Chtimes(filepath.Join(dir, name), old, old)
+		}
+	}
+	if _, err := Add(path, "deny_read", []string{"x"}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	want := []string{".config.yaml.", ".config.yaml.456", ".config.yaml.kept", ".other.yaml.123", "config.yaml"}
+	if !slices.Equal(names, want) {
+		t.Errorf("left are %q, want %q", names, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -108,7 +109,8 @@ func replace(path string, contents []byte, mode fs.FileMode) (err error) {
 		mode = info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 		owner, _ = info.Sys().(*syscall.Stat_t)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // made 0600
+	sweep(path)
+	tmp, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*") // made 0600
 	if err != nil {
 		return err
 	}
@@ -137,6 +139,30 @@ func replace(path string, contents []byte, mode fs.FileMode) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "." }
+
+// stale is how old a temporary file must be to be nobody's: its maker holds the folder's lock, which
+// is ours now, but a file system on the network may not have told.
+const stale = time.Minute
+
+// sweep removes temporary files that killed edits left beside the file. The caller holds the lock. A
+// file that stays is litter and no reason to refuse an edit.
+func sweep(path string) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), tempPrefix(path))
+		if !ours || number == "" || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
+			os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
 }
 
 // syncDir makes the rename last. A file system that cannot is no reason to call the edit failed.

@@ -91,9 +91,10 @@ type Policy struct {
 	began      time.Time       // of the run
 	includes   map[string]bool // of git's configuration, seen already
 	disarmed   disarmed
-	own        []string // aigate's folders that do not exist yet
+	own        []string // aigate's folders, and what its links lead to, that do not exist yet
+	ownLinks   []string // the links on the way to aigate's folders and files
 	pending    []string // places that deny_read spells out and that do not exist yet
-	outer      []string // see enclosing
+	outer      []string // see Enclosing
 	builtins   []string
 	closed     map[string]string // see closedAbove
 	spelled    map[string]bool   // what deny_write spells out; true: as a folder
@@ -127,6 +128,18 @@ func FindProject(dir, home string) string {
 			return dir
 		}
 	}
+}
+
+// Around gives the folders that a project lies in, the outermost first, up to
+// the home and with it, for a project elsewhere up to the root.
+func Around(project, home string) (out []string) {
+	for at := project; at != "/" && at != home; {
+		if at = filepath.Dir(at); at != "/" {
+			out = append(out, at)
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func exists(path string) bool {
@@ -227,7 +240,8 @@ func (b *planner) binds(p *Policy) {
 }
 
 // protect pins every folder between a writable root and a protected path, so
-// that none can be renamed away and made anew, and then protects the path.
+// that none can be renamed away and made anew, and then protects the path. The
+// ways to aigate's own files are pinned alike.
 func (b *planner) protect(p *Policy) {
 	for _, e := range p.Protected {
 		first := e.Path
@@ -242,6 +256,11 @@ func (b *planner) protect(p *Policy) {
 			}
 		}
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Protect, Path: e.Path, Why: e.Rule, View: e.View, Text: e.Text})
+	}
+	for _, e := range p.Hidden {
+		if e.Rule == ownRule { // with another folder in its place the next run would find other rules
+			b.pin(p, filepath.Dir(e.Path), e.Rule)
+		}
 	}
 }
 

@@ -65,17 +65,43 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 	if err := p.sharePlaceholders(); err != nil {
 		return err
 	}
-	for _, dir := range p.own {
-		if err := p.guardMissing(dir, true, "aigate's own"); err != nil {
-			return err
-		}
+	if err := p.guardOwn(); err != nil {
+		return err
 	}
 	if err := p.guardPrompt(); err != nil {
 		return err
 	}
+	for _, dir := range Around(p.Project, p.Home) {
+		// Its place is out of reach, but it may be a link into a writable folder.
+		if path := filepath.Join(dir, ".aigate.yaml"); exists(path) {
+			if err := p.guard(path, false, ownRule); err != nil {
+				return err
+			}
+		}
+	}
 	// A name without a slash holds at any depth; the one that aigate itself
 	// would read is at the top.
-	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, "aigate's own")
+	return p.guard(filepath.Join(p.Project, ".aigate.yaml"), false, ownRule)
+}
+
+// guardOwn keeps aigate's folders from being made, and the links that lead to
+// them or to their files as they are.
+func (p *Policy) guardOwn() error {
+	for _, dir := range p.own {
+		if err := p.guardMissing(dir, true, ownRule); err != nil {
+			return err
+		}
+	}
+	for _, link := range p.ownLinks {
+		var st unix.Stat_t
+		if p.isProtected(link) || p.isHiddenAbove(link) || unix.Lstat(link, &st) != nil {
+			continue
+		}
+		if err := p.guardExisting(link, st, ownRule); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // guardPrompt keeps the file from being made that powerlevel10k has every zsh
@@ -341,18 +367,47 @@ func (p *Policy) guardExisting(path string, st unix.Stat_t, rule string) error {
 	if !isLink(st) {
 		return nil
 	}
-	// A link can't be replaced now, but what it leads to might be changed.
-	real, st, err := realPath(path)
-	if errors.Is(err, unix.ENOENT) {
-		if to, err := os.Readlink(path); err == nil { // nor may what it leads to come into being
-			return p.guardMissing(filepath.Clean(absolute(dir, to)), false, rule)
+	// A link can't be replaced now, but what it leads to might be changed, and so
+	// might the links on the way there.
+	links, end := way(place)
+	for _, link := range links {
+		var st unix.Stat_t
+		if p.writableRoot(link) != "" && !p.isProtected(link) && unix.Lstat(link, &st) == nil {
+			p.Protected = append(p.Protected, Protected{Entry: Entry{Path: link, Rule: rule, file: inode(st)}})
 		}
 	}
-	if err != nil || p.writableRoot(real) == "" || p.isProtected(real) {
+	real, st, err := realPath(end)
+	if errors.Is(err, unix.ENOENT) {
+		return p.guardMissing(end, false, rule) // nor may what they lead to come into being
+	}
+	if err != nil || p.writableRoot(real) == "" || p.isProtected(real) || p.isHidden(real) {
 		return nil
 	}
 	p.Protected = append(p.Protected, Protected{Entry: Entry{Path: real, Dir: isDir(st), Rule: rule, file: inode(st)}})
 	return nil
+}
+
+// way goes a path a name at a time. It gives the links that it meets, each by a
+// path without others, and where it ends, whether something is there or not.
+func way(path string) (links []string, end string) {
+	const most = 40 // as many as the kernel follows
+	end = "/"
+	for rest := path; rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		at := filepath.Join(end, name) // ".." leads up from where the links have led
+		to, err := os.Readlink(at)
+		if err != nil || len(links) == most {
+			end = at
+			continue
+		}
+		links = append(links, at)
+		if filepath.IsAbs(to) {
+			end = "/"
+		}
+		rest = to + "/" + rest
+	}
+	return links, end
 }
 
 // guardMissing keeps a name from being created.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	p.outer = enclosing(h)
+	p.outer = Enclosing(h)
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
 	p.deny = deny.set
@@ -46,7 +47,6 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if err := p.sockets(met.sockets); err != nil {
 		return nil, err
 	}
-	p.ownFolders()
 	if err := p.protected(walk("deny_write", c.DenyWrite, h, match.Options{}), met); err != nil {
 		return nil, err
 	}
@@ -58,13 +58,12 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	return p, nil
 }
 
-// enclosing gives the projects that the project lies in. A payload can make a
+// Enclosing gives the projects that the project lies in. A payload can make a
 // project of any sub-folder by putting .git there; its next run, started there,
 // is not to read what was hidden from the first.
-func enclosing(h Host) (out []string) {
-	for at := h.Project; at != "/" && at != h.Home; {
-		at = filepath.Dir(at)
-		if at != "/" && at != h.Home && (exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml"))) {
+func Enclosing(h Host) (out []string) {
+	for _, at := range Around(h.Project, h.Home) {
+		if at != h.Home && (exists(filepath.Join(at, ".git")) || regular(filepath.Join(at, ".aigate.yaml"))) {
 			out = append(out, at)
 		}
 	}
@@ -216,6 +215,7 @@ func (p *Policy) hidden(deny walked) error {
 		p.hide(d, true, "unreadable, but yours to change")
 	}
 	p.pending = append(p.pending, deny.Pending...)
+	p.ownFolders(links)
 	return links.find(p)
 }
 
@@ -257,8 +257,9 @@ func (p *Policy) closedAbove(path string) string {
 }
 
 // ownFolders hides aigate's own configuration and records, which a payload
-// could use to loosen the next run.
-func (p *Policy) ownFolders() {
+// could use to loosen the next run, and what the user's dot files put in their
+// places: where a link stands, it leads to what counts.
+func (p *Policy) ownFolders(others *links) {
 	if p.Home == "" {
 		return
 	}
@@ -266,12 +267,30 @@ func (p *Policy) ownFolders() {
 	if state == "" {
 		state = filepath.Join(p.Home, ".local/state")
 	}
-	for _, d := range []string{filepath.Join(p.Home, ".aigate"), filepath.Join(state, "aigate")} {
-		real, st, err := p.realPath(d)
-		if err == nil {
-			p.hide(real, isDir(st), "aigate's own")
-		} else if p.writableRoot(d) != "" {
-			p.own = append(p.own, d)
+	conf := filepath.Join(p.Home, ".aigate")
+	p.ownPlace(conf, others)
+	p.ownPlace(filepath.Join(state, "aigate"), others)
+	files, _ := os.ReadDir(conf) // not there: then nothing in it leads anywhere
+	for _, f := range files {
+		if f.Type()&fs.ModeSymlink != 0 {
+			p.ownPlace(filepath.Join(conf, f.Name()), others)
 		}
 	}
 }
+
+// ownPlace hides what a path of aigate's own leads to, and takes note of the
+// links on the way: each of them, replaced, would lead elsewhere.
+func (p *Policy) ownPlace(path string, others *links) {
+	passed, end := way(path)
+	p.ownLinks = append(p.ownLinks, passed...)
+	real, st, err := realPath(end)
+	if err == nil {
+		p.hide(real, isDir(st), ownRule)
+		others.add(real, st)
+	} else if p.writableRoot(end) != "" {
+		p.own = append(p.own, end)
+	}
+}
+
+// ownRule names the rule that keeps aigate's own files out of the sandbox.
+const ownRule = "aigate's own"

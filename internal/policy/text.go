@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/AxeForging/aigate/internal/gate"
@@ -52,7 +53,7 @@ func (p *Policy) Text() string {
 }
 
 func quoted(s string) string {
-	if strings.ContainsAny(s, " \n\t\"'") {
+	if strings.ContainsAny(s, " \"'") || strings.IndexFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) >= 0 {
 		return fmt.Sprintf("%q", s)
 	}
 	return s

@@ -39,15 +39,23 @@ func (w *watch) begin() {
 		}
 	}
 	w.project = p.deny
-	if set, err := match.Parse(relative(p.config.DenyRead), p.Home); err == nil {
+	if set, err := match.Parse(p.here(p.config.DenyRead), p.Home); err == nil {
 		w.project = set
 	}
 }
 
-// relative leaves out the patterns that lead to fixed places.
-func relative(patterns []string) (out []string) {
+// here leaves out the patterns that lead to fixed places outside of the project.
+func (p *Policy) here(patterns []string) (out []string) {
 	for _, pat := range patterns {
-		if bare := strings.TrimPrefix(pat, "!"); !strings.HasPrefix(bare, "~") && !strings.HasPrefix(bare, "/") {
+		place := strings.TrimPrefix(pat, "!")
+		if rest, ok := strings.CutPrefix(place, "~/"); ok {
+			place = p.Home + "/" + rest
+		}
+		fixed := place
+		if glob := strings.IndexAny(place, `*?[{\`); glob >= 0 {
+			fixed = place[:glob]
+		}
+		if !strings.HasPrefix(place, "/") || strings.HasPrefix(fixed, p.Project) || strings.HasPrefix(p.Project, fixed) {
 			out = append(out, pat)
 		}
 	}

@@ -18,7 +18,9 @@ package sandbox
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/AxeForging/aigate/internal/gate"
 	"github.com/AxeForging/aigate/internal/limit"
@@ -119,7 +121,7 @@ func (p *Plan) String() string {
 			fmt.Fprintf(&b, " (not there yet)")
 		}
 		if s.Why != "" {
-			fmt.Fprintf(&b, "    # %s", s.Why)
+			fmt.Fprintf(&b, "    # %s", onOneLine(s.Why))
 		}
 		b.WriteByte('\n')
 	}
@@ -138,6 +140,16 @@ func (p *Plan) String() string {
 	}
 	fmt.Fprintf(&b, "%-8s %s\n", "chdir", quote(p.Dir))
 	return b.String()
+}
+
+// onOneLine is a rule as a terminal may get it: a pattern can hold anything.
+func onOneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // quote leaves ordinary paths alone and makes odd ones readable on one line.
