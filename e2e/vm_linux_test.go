@@ -15,7 +15,7 @@ import (
 // virtual machine that sees this one's files (vm/run-in-vm.sh). qemu emulates, so it takes many times as long.
 //
 //	make test-vm                 every attack, on every machine below
-//	AIGATE_VM=limits go test ./e2e -run TestVM     what CI does: the scripts about limits
+//	make test-vm-limits          the scripts about limits
 var machines = []struct {
 	name string
 	env  []string
