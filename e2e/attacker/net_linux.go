@@ -1,11 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 	"unsafe"
@@ -21,7 +19,6 @@ func init() {
 	add("interfaces", interfaces)
 	add("send-fd SOCKET FILE", sendFD)
 	add("receive-fd SOCKET", receiveFD)
-	add("serve-as HOW DIR", serveAs)
 }
 
 // sockets makes sockets of the kinds named and works when one of them can be had.
@@ -122,62 +119,6 @@ func sendFD(args []string) error {
 		_, _, _ = c.WriteMsgUnix([]byte("x"), unix.UnixRights(int(f.Fd())), nil)
 		c.Close()
 		f.Close()
-	}
-}
-
-// serveAs listens on a socket that comes to lie at DIR/s.sock, but not by being bound by that name: a list of names does
-// not lead there.
-func serveAs(args []string) error {
-	how, dir := args[0], args[1]
-	listen := func(name string) (*net.UnixListener, error) {
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
-		if err == nil {
-			l.SetUnlinkOnClose(false)
-		}
-		return l, err
-	}
-	at := filepath.Join(dir, "s.sock")
-	var l *net.UnixListener
-	var err, then error
-	switch how {
-	case "path":
-		l, err = listen(at)
-	case "chdir":
-		_ = os.Chdir(dir)
-		l, err = listen("s.sock")
-		then = os.Chdir("/")
-	case "dotdot":
-		_ = os.Mkdir(dir+"/in", 0o755)
-		_ = os.Chdir(dir + "/in")
-		l, err = listen("../s.sock")
-	case "fd":
-		var d *os.File
-		if d, err = os.Open(dir); err != nil {
-			return err
-		}
-		l, err = listen(fmt.Sprintf("/proc/self/fd/%d/s.sock", d.Fd()))
-	case "moved", "linked":
-		other := dir + ".before"
-		_ = os.Mkdir(other, 0o755)
-		l, err = listen(other + "/b.sock")
-		if then = os.Rename(other+"/b.sock", at); how == "linked" {
-			then = errors.Join(os.Link(at, other+"/b.sock"), os.Rename(at, dir+"/.s"), os.Rename(dir+"/.s", at))
-		}
-	case "folder":
-		_ = os.Mkdir(dir+"/before", 0o755)
-		l, err = listen(dir + "/before/s.sock")
-		then = os.Rename(dir+"/before", dir+"/after")
-	}
-	if err = errors.Join(err, then); err != nil {
-		return err
-	}
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return err
-		}
-		_, _ = c.Write([]byte("REACHED " + how + "\n"))
-		c.Close()
 	}
 }
 

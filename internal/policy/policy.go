@@ -99,7 +99,6 @@ type Policy struct {
 	closed     map[string]string // see closedAbove
 	spelled    map[string]bool   // what deny_write spells out; true: as a folder
 	watch      *watch
-	strays                       // of the host's sockets
 	atStart    map[string]string // see underWay
 	absent     []string          // protected names that can be made all the same; see Appeared
 	real       map[string]string // folders without their symlinks, while resolving

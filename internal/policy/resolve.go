@@ -25,7 +25,6 @@ func Resolve(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	p.listElsewhere()
 	p.outer = Enclosing(h)
 	met := &met{}
 	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})

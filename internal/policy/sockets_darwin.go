@@ -19,8 +19,3 @@ func (p *Policy) sockets(met []string) error {
 	}
 	return nil
 }
-
-// strays is what Linux has to look for.
-type strays struct{}
-
-func (p *Policy) listElsewhere() {}

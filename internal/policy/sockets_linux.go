@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
@@ -20,6 +20,58 @@ import (
 // hostSocket is the rule that hides a socket.
 const hostSocket = "socket of the host"
 
+// bound is a socket with a path.
+type bound struct{ path, inode string }
+
+// listening gives the sockets that processes of the host have bound, from
+// /proc/net/unix (see proc_net(5)).
+func listening() (out []bound) {
+	b, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return nil // without it every socket that is found is asked, see alive
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		// Num RefCount Protocol Flags Type St Inode Path
+		f := strings.SplitN(strings.Join(strings.Fields(line[:min(len(line), 70)]), " "), " ", 8)
+		switch {
+		case len(f) > 0 && f[0] == "Num":
+		case len(f) < 7 || !strings.HasSuffix(f[0], ":"): // a path goes on: it holds a newline
+			if n := len(out); n > 0 && line != "" {
+				out[n-1].path += "\n" + line
+			}
+		case len(f) == 8 && !strings.HasPrefix(f[7], "@"):
+			out = append(out, bound{line[strings.Index(line, " "+f[6]+" ")+len(f[6])+2:], f[6]})
+		}
+	}
+	return out
+}
+
+// resolve gives the place of a socket that was bound by a relative path: the
+// folder that its owner is in, if that is still the one it was bound in.
+func (b bound) resolve() (paths []string) {
+	if filepath.IsAbs(b.path) {
+		return []string{b.path}
+	}
+	for _, pid := range holders(b.inode) {
+		if dir, err := os.Readlink(filepath.Join("/proc", pid, "cwd")); err == nil {
+			paths = append(paths, filepath.Join(dir, b.path))
+		}
+	}
+	return paths
+}
+
+// holders are the processes that have the socket open, as far as the caller may
+// know.
+func holders(inode string) (pids []string) {
+	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && to == "socket:["+inode+"]" {
+			pids = append(pids, strings.Split(fd, "/")[2])
+		}
+	}
+	return pids
+}
+
 // boundOutside says that no process of another pid namespace, such as the
 // sandbox's, holds the socket: then it is the host's.
 func boundOutside(inode string) bool {
@@ -27,7 +79,7 @@ func boundOutside(inode string) bool {
 	if err != nil {
 		return true
 	}
-	for _, pid := range holders(map[string]bool{inode: true})[inode] {
+	for _, pid := range holders(inode) {
 		ns, err := os.Readlink(filepath.Join("/proc", pid, "ns/pid"))
 		return err != nil || ns == ours
 	}
@@ -36,10 +88,9 @@ func boundOutside(inode string) bool {
 
 // sockets masks those that are in use and visible.
 func (p *Policy) sockets(met []string) error {
-	list := append(listening(), <-p.elsewhere...)
-	at := places(list)
-	for _, paths := range at {
-		for _, path := range paths {
+	list := listening()
+	for _, s := range list {
+		for _, path := range s.resolve() {
 			dir := filepath.Dir(path)
 			if !p.visible(path) || slices.Contains(p.socketDirs, dir) {
 				continue
@@ -61,26 +112,7 @@ func (p *Policy) sockets(met []string) error {
 			p.hide(path, false, hostSocket)
 		}
 	}
-	p.find(list, at)
 	return nil
-}
-
-// find looks for the sockets that no name has led to.
-func (p *Policy) find(list []bound, at [][]string) {
-	hidden := map[uint32]int{}
-	for _, e := range p.Hidden {
-		hidden[uint32(e.file.Ino)]++
-	}
-	if p.lost = p.stray(list, at, hidden); len(p.lost) == 0 {
-		return
-	}
-	if p.hunt = newHunt(p, p.lost); p.hunt == nil {
-		return
-	}
-	p.hunt.look(time.Now().Add(huntFirst))
-	for _, path := range p.hunt.take() {
-		p.hide(path, false, hostSocket)
-	}
 }
 
 // hideSockets masks every socket of a folder that some process has bound one
@@ -111,67 +143,21 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 
 // sockets gives masks for sockets that the host has bound since the last time.
 // With a network namespace of its own the sandbox's are not in the list.
-func (w *watch) sockets() (steps []sandbox.Step) {
-	list := w.fresh(listening())
-	if w.elsewhere.due() {
-		list = append(list, w.fresh(elsewhere())...)
-		w.elsewhere.asked()
-	}
-	list = slices.DeleteFunc(list, func(b bound) bool {
-		return w.policy.Network.Host && b.of == "" && !boundOutside(b.inode)
-	})
-	at := places(list)
-	for _, paths := range at {
-		for _, path := range paths {
-			steps = append(steps, w.around(path)...)
+func (w *watch) sockets() (steps []sandbox.Step, err error) {
+	now := make(map[string]bool, len(w.bound))
+	for _, s := range listening() {
+		now[s.inode] = true
+		if w.bound[s.inode] {
+			continue
 		}
-	}
-	hidden := map[uint32]int{}
-	if len(list) > 0 {
-		for _, file := range w.masked {
-			hidden[uint32(file.Ino)]++
-		}
-	}
-	w.lost = append(w.lost, w.policy.stray(list, at, hidden)...)
-	return append(steps, w.hunted()...)
-}
-
-// fresh leaves out the sockets that were looked at before.
-func (w *watch) fresh(list []bound) []bound {
-	return slices.DeleteFunc(list, func(b bound) bool {
-		known := w.bound[b.inode]
-		w.bound[b.inode] = true
-		return known
-	})
-}
-
-// hunted gives masks for what hunts have found, and begins the next one when
-// there is something to look for; they take a tenth of the time at most.
-func (w *watch) hunted() (steps []sandbox.Step) {
-	if h := w.policy.hunt; h != nil {
-		when, took, left := h.ended()
-		for _, path := range h.take() {
-			var st unix.Stat_t
-			if unix.Lstat(path, &st) == nil && !w.holds(path, st) {
-				steps = append(steps, w.mask(Entry{Path: path, Rule: hostSocket}))
+		for _, path := range s.resolve() {
+			if !w.policy.Network.Host || boundOutside(s.inode) {
+				steps = append(steps, w.around(path)...)
 			}
 		}
-		if left != "" && !w.told {
-			w.told = true
-			w.warn("sockets of the host that were not found, and may be in reach: %s", left)
-		}
-		if !h.isDone() && (took == 0 || time.Since(when) < 10*took) {
-			return steps
-		}
 	}
-	if len(w.lost) == 0 {
-		return steps
-	}
-	w.policy.hunt, w.lost = newHunt(w.policy, w.lost), nil
-	if w.policy.hunt != nil {
-		w.policy.hunt.goOn()
-	}
-	return steps
+	w.bound = now
+	return steps, nil
 }
 
 // around gives masks for a socket that was bound at path and, outside of the

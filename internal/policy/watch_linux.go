@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/AxeForging/aigate/internal/match"
 	"github.com/AxeForging/aigate/internal/sandbox"
@@ -19,11 +18,8 @@ import (
 // Watch gives what keeps this policy true while a payload runs. log is told of
 // what is done, warn of what the user must know.
 func (p *Policy) Watch(log, warn func(format string, a ...any)) *sandbox.Watch {
-	w := &watch{policy: p, warn: warn}
+	w := &watch{policy: p}
 	p.watch = w
-	if p.hunt != nil && !p.hunt.isDone() {
-		p.hunt.goOn()
-	}
 	return &sandbox.Watch{Scan: w.scan, Rescan: w.rescan, Poll: w.poll, Appeared: w.appeared, Log: log, Warn: warn}
 }
 
@@ -34,10 +30,7 @@ func (w *watch) begin() {
 		return
 	}
 	p := w.policy
-	w.masked, w.inodes, w.bound = map[string]match.Inode{}, map[match.Inode]bool{}, map[string]bool{}
-	for _, s := range p.lost {
-		w.bound[s.inode] = true // the hunt is after them
-	}
+	w.masked, w.inodes = map[string]match.Inode{}, map[match.Inode]bool{}
 	w.replaced, w.closed = map[string]bool{}, map[string]bool{}
 	for _, e := range p.Hidden {
 		w.masked[e.Path] = e.file
@@ -76,31 +69,12 @@ type watch struct {
 	masked  map[string]match.Inode // hidden, and which file it was then
 	inodes  map[match.Inode]bool   // the hidden files
 	closed  map[string]bool        // folders that came and cannot be read
-	bound   map[string]bool        // sockets of the host that were looked at, by their number
-	lost    []bound                // those that no name has led to, for the next hunt
-	told    bool                   // that some were not found
-	warn    func(format string, a ...any)
-	// sockets of other network namespaces take longer to look for
-	elsewhere pace
-	mu        sync.Mutex
-	removed   []string
+	bound   map[string]bool        // sockets of the host that were looked at, by their number in /proc/net/unix
+	mu      sync.Mutex
+	removed []string
 	// protected, and replaced by a program outside: open to the payload for a moment
 	replaced map[string]bool
 	made     []string // what the payload (or the host) made and the user's tools would run
-}
-
-// pace is how often something is looked for that takes a while: once a second,
-// and for a fiftieth of the time at most.
-type pace struct{ began, next time.Time }
-
-func (p *pace) due() bool {
-	p.began = time.Now()
-	return !p.began.Before(p.next)
-}
-
-func (p *pace) asked() {
-	now := time.Now()
-	p.next = now.Add(max(time.Second, 50*now.Sub(p.began)))
 }
 
 func (w *watch) note(e Entry) {
@@ -269,7 +243,10 @@ func (w *watch) mask(e Entry) sandbox.Step {
 // folders that can be read again.
 func (w *watch) poll(onDir func(string)) ([]sandbox.Step, error) {
 	w.begin()
-	steps := w.sockets()
+	steps, err := w.sockets()
+	if err != nil {
+		return nil, err
+	}
 	for dir := range w.closed {
 		switch err := unix.Access(dir, unix.R_OK|unix.X_OK); err {
 		case unix.EACCES:
@@ -344,23 +321,22 @@ func (w *watch) linked(path string, st unix.Stat_t) (s sandbox.Step, ok bool) {
 	if st.Nlink > 1 && w.inodes[match.Inode{Dev: uint64(st.Dev), Ino: st.Ino}] {
 		return w.mask(Entry{Path: path, Dir: false, Rule: "hard link of a denied file"}), true
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && w.hosts(path, st) {
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK && w.hosts(path) {
 		return w.mask(Entry{Path: path, Dir: false, Rule: hostSocket}), true
 	}
 	return s, false
 }
 
 // hosts says that a socket that has just appeared was bound by a process
-// outside. The payload's own lie in its private folders, with a link here; but it
-// may have copied one.
-func (w *watch) hosts(path string, st unix.Stat_t) bool {
+// outside. With a network namespace of its own, the payload's sockets are not in
+// our list at all; without, the owner's pid namespace tells.
+func (w *watch) hosts(path string) bool {
 	for _, s := range listening() {
-		if s.file == uint32(st.Ino) || s.file == 0 && filepath.Base(s.path) == filepath.Base(path) {
+		if filepath.Base(s.path) == filepath.Base(path) && slices.Contains(s.resolve(), path) {
 			return !w.policy.Network.Host || boundOutside(s.inode)
 		}
 	}
-	live, err := alive(path) // of another network namespace
-	return live || err != nil
+	return false
 }
 
 // seeing takes note of git folders that were not there at the start.
