@@ -156,9 +156,8 @@ func (w *watch) rescan(path string, onDir func(string)) (steps []sandbox.Step, e
 	if err := w.strike(path); err != nil {
 		return nil, err
 	}
-	if err := w.policy.rearm(path); err != nil {
-		return nil, err
-	}
+	// What could not be moved aside now is at the end of the run: see Disarm.
+	_ = w.policy.rearm(path)
 	if s, ok := w.again(path); ok {
 		steps = append(steps, s)
 	}
