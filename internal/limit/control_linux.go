@@ -59,11 +59,12 @@ func Begin(l Limits, own int, way string) (*Control, error) {
 // be done, it must not have such namespaces.
 func (c *Control) confine() {
 	tree, err := ourHierarchy()
-	if err != nil {
+	var st unix.Stat_t
+	if err != nil || unix.Stat(tree.own, &st) != nil {
+		c.exposed = true // not to be seen here, the command could mount it all the same
 		return
 	}
-	var st unix.Stat_t
-	if unix.Stat(tree.own, &st) != nil || int(st.Uid) != os.Geteuid() && unix.Access(tree.own, unix.W_OK) != nil {
+	if int(st.Uid) != os.Geteuid() && unix.Access(tree.own, unix.W_OK) != nil {
 		return // what belongs to others is closed to the command as well
 	}
 	if c.group, err = makeGroup(tree.own, nil, nil); err != nil {
