@@ -262,17 +262,20 @@ func openToAll(t *testing.T) {
 	}
 }
 
+// On its way to a prompt, readline reads the terminal's size and sets it again, which undoes a resize in between.
 func TestResize(t *testing.T) {
 	c := shell(t)
+	c.expect(prompt)
 	c.resize(31, 201)
-	c.line("run sizes")
+	c.send("run sizes\n")
 	c.expect("size 31 201")
 	c.resize(42, 111)
 	c.expect("size 42 111")
 	c.send("\x1a")
 	c.expect("Stopped")
+	c.expect(prompt)
 	c.resize(43, 112)
-	c.line("fg")
+	c.send("fg\n")
 	c.expect("size 43 112")
 	c.send("\x03")
 	c.expect(prompt)
