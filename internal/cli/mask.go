@@ -106,6 +106,9 @@ func (f *maskFlags) rules() (mask.Rules, error) {
 			r.Presets = mask.Presets()
 		}
 		for _, p := range f.patterns {
+			if err := config.CheckRegex(p); err != nil {
+				return r, fmt.Errorf("--pattern: %w", err)
+			}
 			r.Patterns = append(r.Patterns, mask.Pattern{Regex: p})
 		}
 	} else if !masks(conf.Mask) {

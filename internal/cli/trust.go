@@ -31,7 +31,7 @@ nobody can be asked, as in CI, it is this command that has the file applied.`,
 			if err != nil {
 				return err
 			}
-			loosens, _, err := f.loosens()
+			loosens, approved, err := f.loosens()
 			if err != nil {
 				return err
 			}
@@ -40,8 +40,15 @@ nobody can be asked, as in CI, it is this command that has the file applied.`,
 				say("%s loosens nothing; there is nothing to approve", path)
 				return err
 			}
+			word := "approved"
+			if approved {
+				word = "approved before, and since unchanged"
+			}
 			for _, l := range loosens {
-				say("approved: %s", l)
+				say("%s: %s", word, l)
+			}
+			if approved {
+				return nil
 			}
 			return f.ledger.approve(f.own)
 		},

@@ -22,14 +22,20 @@ func wrong(hint, format string, args ...any) *problem {
 }
 
 // Check says whether value may stand in the list called key. The error is one line for a user.
-func Check(key, value string) error {
-	if p := checkEntry(key, value); p != nil {
-		if p.hint != "" {
-			return fmt.Errorf("%s: %s", p.msg, p.hint)
-		}
-		return fmt.Errorf("%s", p.msg)
+func Check(key, value string) error { return checkEntry(key, value).line() }
+
+// CheckRegex says whether expr may stand in mask_stdout.patterns. The error is one line for a user.
+func CheckRegex(expr string) error { return checkRegex(expr).line() }
+
+// line is nil when there is no problem.
+func (p *problem) line() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.hint != "":
+		return fmt.Errorf("%s: %s", p.msg, p.hint)
 	}
-	return nil
+	return errors.New(p.msg)
 }
 
 func checkEntry(key, value string) *problem {

@@ -178,7 +178,7 @@ func (c *Control) Adopt(pid int) {
 }
 
 func (c *Control) askSystemd(pid int) (err error) {
-	if c.scope, err = dial(); err != nil {
+	if c.scope, err = dial(managerSocket()); err != nil {
 		return err
 	}
 	defer c.scope.close()

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,5 +211,33 @@ func TestAskedFor(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A systemd that does not answer holds a run up for a while, not for ever.
+func TestSystemdHangs(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "limit") // a socket's name has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "private"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := dial(l.Addr().String())
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil {
+			t.Error("it greeted")
+		}
+	case <-time.After(6 * patience):
+		t.Error("still waiting")
 	}
 }

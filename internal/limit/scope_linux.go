@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,28 +42,29 @@ func managerSocket() string {
 	return filepath.Join(dir, "systemd/private")
 }
 
-// dial connects to it.
-func dial() (*scope, error) {
-	path := managerSocket()
+// dial connects to the systemd that listens at path.
+func dial(path string) (*scope, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	conn, err := dbus.Dial("unix:path="+dbus.EscapeBusAddressValue(path), dbus.WithContext(context.Background()))
-	stop := context.AfterFunc(ctx, func() {
-		if conn != nil {
-			conn.Close()
-		}
-	})
-	defer cancel()
-	defer stop()
+	c, err := net.DialTimeout("unix", path, patience)
+	if err != nil {
+		return nil, fmt.Errorf("talk to systemd: %w", err)
+	}
+	// godbus has no time limit for its greeting.
+	err = c.SetDeadline(time.Now().Add(patience))
+	var conn *dbus.Conn
+	if err == nil {
+		conn, err = dbus.NewConn(c)
+	}
 	if err == nil {
 		err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))})
 	}
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
 	if err != nil {
-		if conn != nil {
-			conn.Close()
-		}
+		c.Close()
 		return nil, fmt.Errorf("talk to systemd at %s: %w", path, err)
 	}
 	return &scope{conn: conn, name: fmt.Sprintf("aigate-%d-%x.scope", os.Getpid(), time.Now().UnixNano()&0xffffff)}, nil
