@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	os.Unsetenv(roleVar)
 	switch role {
 	case "":
+		if signal.Ignored(unix.SIGHUP) { // below nohup, and then by all that we start
+			signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+		}
 		os.Exit(runTests(m))
 	case "aigate":
 		os.Exit(playAigate(os.Args[1:]))
