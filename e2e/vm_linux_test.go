@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -64,7 +63,11 @@ func inVM(t *testing.T, uid, only string, env []string) {
 	if err != nil || passed < 1 {
 		t.Fatalf("%v, %d passed:\n%s", err, passed, tail(text, 20_000))
 	}
-	t.Log(fmt.Sprint(passed, " scripts and groups passed"))
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "--- PASS: TestScripts/plain/") {
+			t.Log(strings.TrimSpace(line))
+		}
+	}
 }
 
 func tail(text string, n int) string {
