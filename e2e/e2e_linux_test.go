@@ -57,6 +57,9 @@ func TestMain(m *testing.M) {
 	if signal.Ignored(syscall.SIGHUP) { // below nohup, and then by all that we start
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
+	if n, _ := strconv.Atoi(flag.Lookup("test.parallel").Value.String()); n < 3 { // scripts wait more than they work
+		_ = flag.Set("test.parallel", "3")
+	}
 	os.Exit(run(m))
 }
 
