@@ -18,6 +18,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -180,9 +181,10 @@ func (g *Guard) acts(c *Call) []act {
 	if c.File.Facts != nil {
 		a.is, many = c.File.is, many || c.File.many
 	}
-	// What argv[0] says matters to programs of many names. Which of the installed
-	// ones are that is known, and the word need not be fetched.
-	if many || c.File.Facts == nil || c.File.installed == "" {
+	// What argv[0] says matters to programs of many names, and git pushes as
+	// git-push. Which of the installed ones are that is known, and the word need
+	// not be fetched.
+	if many || c.File.Facts == nil || c.File.installed == "" || slices.Contains(a.names, "git") {
 		if zero, ok := c.Args(0); ok && zero != "" {
 			add(zero)
 		}

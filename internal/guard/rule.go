@@ -127,13 +127,13 @@ func (r *Rule) means(a *act) bool {
 }
 
 func (r *Rule) denies(a *act) bool {
-	if r.means(a) {
-		return len(r.sub) == 0 || r.wanted(a.args)
+	if r.means(a) && (len(r.sub) == 0 || r.wanted(a.args)) {
+		return true
 	}
 	if len(r.sub) == 0 || r.isPath() {
 		return false
 	}
-	// git-push is git's push, docker-compose is docker's compose.
+	// git-push is git's push, docker-compose is docker's compose, though the file is git's.
 	for _, n := range a.names {
 		if rest, ok := strings.CutPrefix(n, r.name+"-"); ok && fits(r.sub[0], rest) {
 			return r.wanted(a.args.after(rest))

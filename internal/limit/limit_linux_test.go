@@ -150,20 +150,20 @@ func TestUse(t *testing.T) {
 	pid := strconv.Itoa(cmd.Process.Pid)
 	for range 500 { // until it is sleep, and not this program's copy
 		text, _ := os.ReadFile("/proc/" + pid + "/comm")
-		if rss, _, _ := w.stat(pid); rss > 0 && strings.TrimSpace(string(text)) == "sleep" {
+		if p, _ := w.status(pid); p.resident > 0 && strings.TrimSpace(string(text)) == "sleep" {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	rss, tasks, ok := w.stat(pid)
-	if !ok || tasks != 1 || rss == 0 {
-		t.Fatalf("stat: %d pages, %d threads, %v", rss, tasks, ok)
+	p, ok := w.status(pid)
+	if !ok || p.tasks != 1 || p.resident == 0 || p.tables == 0 {
+		t.Fatalf("%+v, %v", p, ok)
 	}
-	if own := w.own(pid); own <= 0 || own >= rss*pageSize {
-		t.Errorf("%d of %d resident bytes are its own", own, rss*pageSize)
+	if own := w.own(p); own <= 0 || own > p.resident {
+		t.Errorf("%d of %d resident bytes are its own", own, p.resident)
 	}
-	if rss, _, ok := w.stat("999999999"); ok {
-		t.Errorf("a process that is not there has %d pages", rss)
+	if p, ok := w.status("999999999"); ok {
+		t.Errorf("a process that is not there has %+v", p)
 	}
 }
 

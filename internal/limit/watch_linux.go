@@ -2,8 +2,10 @@ package limit
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,15 +14,18 @@ import (
 
 // Where no cgroup counts, somebody has to look. What is used is memory that is
 // the processes' own (their anonymous pages, what they share counted once: PSS
-// of proc_pid_smaps(5)), shared memory that they have mapped, and what lies in
-// the sandbox's file systems in memory. A program that means to can hide some:
-// in files in memory that it keeps open and does not map, in pipes and socket
-// buffers, in shared memory of System V. And what is allocated between two looks
-// is seen too late. So this keeps a machine usable when something runs away; it
-// is no boundary.
+// of proc_pid_smaps(5)), shared memory that they have mapped, the tables of
+// their pages, and what lies in the sandbox's file systems in memory. A program
+// that means to can hide some: in files in memory that it keeps open and does
+// not map, in shared memory that it has mapped and dropped, in pipes and socket
+// buffers, in shared memory of System V, in what the kernel has to know of a
+// great many mappings. And what is allocated between two looks is seen too late.
+// So this keeps a machine usable when something runs away; it is no boundary.
 //
-// Cheap numbers first: the resident set of all processes is more than what they
-// use, and while that is within the limit nothing else is read.
+// Cheap numbers first: what is resident in all processes, shared or not, is more
+// than what they use, and while that is within the limit nothing else is read.
+// Then the largest, until it is too much: of a process with a great many mappings
+// it takes long.
 
 // The time between two looks is the first, or what leaves us at most a twentieth
 // of a processor, but never more than the last: on a busy machine, where a look
@@ -30,6 +35,9 @@ const (
 	watchShare = 20
 	watchMost  = 250 * time.Millisecond
 )
+
+// perFile is what the kernel keeps for a file in memory, empty or not: about.
+const perFile = 1 << 10
 
 // Sight is what to look at.
 type Sight struct {
@@ -104,28 +112,43 @@ func (w *watcher) use() (u usage, err error) {
 		if err := unix.Fstatfs(fd, &st); err != nil {
 			return u, err
 		}
-		u.memory += int64(st.Blocks-st.Bfree) * st.Bsize
+		u.memory += int64(st.Blocks-st.Bfree)*st.Bsize + int64(st.Files-st.Ffree)*perFile
 	}
 	pids, err := w.pids()
 	if err != nil {
 		return u, err
 	}
-	files, resident := u.memory, int64(0)
+	var all []process
+	files, most := u.memory, u.memory
 	for _, pid := range pids {
-		if rss, tasks, ok := w.stat(pid); ok {
-			resident += rss * pageSize
-			u.tasks += tasks
+		if p, ok := w.status(pid); ok {
+			all = append(all, p)
+			most += p.most()
+			files += p.tables
+			u.tasks += p.tasks
 		}
 	}
-	if u.memory += resident; w.limits.MaxMemory == 0 || u.memory <= w.limits.MaxMemory {
+	if u.memory = most; w.limits.MaxMemory == 0 || most <= w.limits.MaxMemory {
 		return u, nil
 	}
+	slices.SortFunc(all, func(a, b process) int { return cmp.Compare(b.most(), a.most()) })
 	u.memory = files
-	for _, pid := range pids {
-		u.memory += w.own(pid)
+	for _, p := range all {
+		if u.memory += w.own(p); u.memory > w.limits.MaxMemory {
+			break
+		}
 	}
 	return u, nil
 }
+
+// A process is what its status tells, in bytes: proc_pid_status(5).
+type process struct {
+	dir              string // in /proc
+	resident, tables int64
+	tasks            int64
+}
+
+func (p process) most() int64 { return p.resident + p.tables }
 
 // pids are the processes that there are, but for PID 1.
 func (w *watcher) pids() (pids []string, err error) {
@@ -159,46 +182,65 @@ func (w *watcher) read(path string) []byte {
 	return w.buf[:n]
 }
 
-// stat gives the resident pages and the number of threads, proc_pid_stat(5).
-func (w *watcher) stat(pid string) (rss, tasks int64, ok bool) {
-	text := w.read(pid + "/stat")
-	end := bytes.LastIndexByte(text, ')') // a program's name may hold anything
-	if end < 0 {
-		return 0, 0, false
+// status reads it. A process whose first thread has ended is still there, but the
+// memory has to be asked of another thread.
+func (w *watcher) status(pid string) (p process, ok bool) {
+	if p, ok = w.statusIn(pid); !ok || p.tasks < 2 || p.resident > 0 {
+		return p, ok
 	}
-	f := bytes.Fields(text[end+1:]) // from the third field on
-	if len(f) < 22 {
-		return 0, 0, false
+	fd, err := unix.Openat(w.Proc, pid+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return p, ok
 	}
-	return number(f[21]), number(f[17]), true
+	dir := os.NewFile(uintptr(fd), "task")
+	defer dir.Close()
+	threads, _ := dir.Readdirnames(-1) // those that have ended meanwhile are not there
+	for _, thread := range threads {
+		if q, ok := w.statusIn(pid + "/task/" + thread); ok && q.resident > 0 {
+			q.tasks = p.tasks
+			return q, true
+		}
+	}
+	return p, ok
+}
+
+func (w *watcher) statusIn(dir string) (p process, ok bool) {
+	text := w.read(dir + "/status")
+	if p.tasks, ok = numberOf(text, "Threads:"); !ok {
+		return p, false
+	}
+	p.dir = dir
+	for _, name := range []string{"RssAnon:", "RssShmem:"} {
+		n, _ := numberOf(text, name) // none when there is no memory
+		p.resident += n << 10
+	}
+	tables, _ := numberOf(text, "VmPTE:")
+	p.tables = tables << 10
+	return p, true
 }
 
 // own is the memory that a process uses and no file backs. Of one that lets
 // nobody look it is all that is resident.
-func (w *watcher) own(pid string) (bytes int64) {
-	text := w.read(pid + "/smaps_rollup")
+func (w *watcher) own(p process) (bytes int64) {
+	text := w.read(p.dir + "/smaps_rollup")
 	if text == nil {
-		rss, _, _ := w.stat(pid)
-		return rss * pageSize
+		return p.resident
 	}
-	anon, known := kilobytes(text, "Pss_Anon:")
-	shmem, _ := kilobytes(text, "Pss_Shmem:")
+	anon, known := numberOf(text, "Pss_Anon:")
+	shmem, _ := numberOf(text, "Pss_Shmem:")
 	if !known { // before Linux 5.10
-		anon, _ = kilobytes(text, "Pss:")
+		anon, _ = numberOf(text, "Pss:")
 	}
 	return (anon + shmem) << 10
 }
 
-func kilobytes(text []byte, name string) (n int64, ok bool) {
+// numberOf reads a line of a name and a number.
+func numberOf(text []byte, name string) (n int64, ok bool) {
 	for line := range bytes.Lines(text) {
 		if v, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			return number(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(v), []byte("kB")))), true
+			n, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(v), []byte("kB")))), 10, 64)
+			return n, err == nil
 		}
 	}
 	return 0, false
-}
-
-func number(b []byte) int64 {
-	n, _ := strconv.ParseInt(string(b), 10, 64)
-	return n
 }

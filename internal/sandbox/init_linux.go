@@ -28,6 +28,8 @@ const (
 	msgGo      = 'G' // to PID 1: more of the list is there; to the payload: everything else is in place, too
 	msgPayload = 'P' // from the payload, when nothing but execve is left, with the seccomp listener; its pid is in the credentials
 	msgStopped = 'S' // from PID 1: u32 wait status; it waits for msgResume
+	msgFreeze  = 'Z' // to PID 1, before msgResume: all stop
+	msgFrozen  = 'z' // from PID 1: they have been told
 	msgResume  = 'C' // to PID 1: u8, 1 if the payload gets the terminal
 	msgExited  = 'X' // from PID 1: u32 wait status
 	msgFailed  = 'E' // a step failed: u32 errno, its name
@@ -166,10 +168,22 @@ func (in *inner) reap(payload uintptr) {
 //go:nosplit
 //go:norace
 func (in *inner) resume(payload uintptr) {
-	a := [6]uintptr{in.sock, uintptr(unsafe.Pointer(&in.buf[0])), 2}
-	n, e := rawSyscall(unix.SYS_RECVFROM, &a)
-	if e != 0 || n != 2 {
-		in.exit(1) // the supervisor is gone
+	whom := -payload
+	var a [6]uintptr
+	for {
+		a = [6]uintptr{in.sock, uintptr(unsafe.Pointer(&in.buf[0])), 2}
+		n, e := rawSyscall(unix.SYS_RECVFROM, &a)
+		if e != 0 || n != 2 {
+			in.exit(1) // the supervisor is gone
+		}
+		if in.buf[0] != msgFreeze {
+			break
+		}
+		whom = ^uintptr(0) // all but us
+		a = [6]uintptr{whom, uintptr(unix.SIGSTOP)}
+		rawSyscall(unix.SYS_KILL, &a)
+		in.buf[0] = msgFrozen
+		in.send(1)
 	}
 	if in.slave != noReg {
 		// In the background the terminal is PID 1's own, whose group is 1, or the
@@ -181,7 +195,7 @@ func (in *inner) resume(payload uintptr) {
 		a = [6]uintptr{in.setup.regs[in.slave], unix.TIOCSPGRP, uintptr(unsafe.Pointer(&in.status))}
 		rawSyscall(unix.SYS_IOCTL, &a) // fails only when the payload left its group; then it has its own job control
 	}
-	a = [6]uintptr{-payload, uintptr(unix.SIGCONT)}
+	a = [6]uintptr{whom, uintptr(unix.SIGCONT)}
 	rawSyscall(unix.SYS_KILL, &a)
 }
 

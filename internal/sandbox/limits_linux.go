@@ -25,7 +25,9 @@ type limits struct {
 	over  *limit.Excess // why the sandbox was ended
 	blind error         // why nobody looks any more
 	timer *time.Timer
-	quiet bool // the run is at its end: nobody is ended any more
+	// when max_time is over; zero before follow
+	deadline time.Time
+	quiet    bool // the run is at its end: nobody is ended any more
 }
 
 // How many of aigate's own processes and threads are in a sandbox: PID 1; with
@@ -60,19 +62,13 @@ func (r *running) limitsInForce() error {
 // the supervisor can look at what is used: /proc, and one of every file system in
 // memory. native has a single one of those, see stage.
 func (r *running) sights() (paths []string) {
-	if !r.limits.Looks() {
-		return nil
-	}
 	for _, s := range r.plan.Steps {
-		switch s.Kind {
-		case Proc:
+		switch {
+		case s.Kind == Proc:
 			paths = append([]string{s.Path}, paths...)
-		case Dev:
+		case !r.limits.Looks():
+		case s.Kind == Dev, s.Kind == Scratch && r.Engine == Bwrap:
 			paths = append(paths, s.Path)
-		case Scratch:
-			if r.Engine == Bwrap {
-				paths = append(paths, s.Path)
-			}
 		}
 	}
 	return paths
@@ -88,6 +84,7 @@ func (l *limits) see(fds []int) {
 func (l *limits) follow(r *running) error {
 	if t := r.Limits.MaxTime; t != 0 {
 		l.mu.Lock()
+		l.deadline = time.Now().Add(t)
 		l.timer = time.AfterFunc(t, func() { l.timeUp(r) })
 		l.mu.Unlock()
 	}

@@ -293,6 +293,7 @@ func (r *running) connect() error {
 	if r.master >= 0 {
 		master = os.NewFile(uintptr(r.master), "pty")
 	}
+	r.Caller.Suspend = r.suspend
 	if r.session, err = r.Caller.Start(master, r.payload); err != nil {
 		return err
 	}
@@ -325,7 +326,7 @@ func (r *running) supervise() (int, error) {
 			if err != nil {
 				return 1, err
 			}
-			if err := unix.Send(r.sock, []byte{msgResume, byte(b2i(fg))}, unix.MSG_NOSIGNAL); err != nil {
+			if err := unix.Send(r.sock, []byte{msgResume, byte(b2i(fg))}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE && err != unix.ECONNRESET {
 				return 1, fmt.Errorf("continue the command: %w", err)
 			}
 		case msgExited:

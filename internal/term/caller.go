@@ -13,6 +13,10 @@ type Caller struct {
 	// Filter may be set before Start; see Mask.
 	Filter Filter
 
+	// Suspend may be set before Start. It is called before we stop like the payload, and gives what is to be called when
+	// we go on. With an error we do not stop.
+	Suspend func() (resumed func(), err error)
+
 	files      [3]*os.File // nil: the payload gets the slave of the pty
 	feed       *feed       // how a regular file reaches standard input, or nil
 	pipes      []*pipe     // how filtered output that is no terminal reaches the caller

@@ -152,8 +152,7 @@ func (s *Session) Stopped(sig unix.Signal) (foreground bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pty == nil || s.gone.Load() {
-		s.caller.signals.stopAll(sig)
-		return false, nil
+		return false, s.stopAll(sig)
 	}
 	if sig == unix.SIGTTIN || sig == unix.SIGTTOU {
 		s.wants = true
@@ -170,11 +169,25 @@ func (s *Session) Stopped(sig unix.Signal) (foreground bool, err error) {
 	if err := s.yield(); err != nil && !s.tty.hungUp() {
 		return false, err
 	}
-	s.caller.signals.stopAll(sig)
+	if err := s.stopAll(sig); err != nil {
+		return false, err
+	}
 	if s.wants && inForeground(s.tty.fd) {
 		return true, s.take()
 	}
 	return false, nil
+}
+
+func (s *Session) stopAll(sig unix.Signal) error {
+	if s.caller.Suspend != nil {
+		resumed, err := s.caller.Suspend()
+		if err != nil {
+			return err
+		}
+		defer resumed()
+	}
+	s.caller.signals.stopAll(sig)
+	return nil
 }
 
 // Finish is for when the payload and everything else in the sandbox have gone. It delivers the last byte and restores the
