@@ -91,6 +91,7 @@ func (r *running) beginBwrap() error {
 		waitFor(pid)
 		hurry.Stop()
 		if r.pidfd >= 0 {
+			untilGone(r.pidfd)
 			unix.Close(r.pidfd)
 		}
 	}
@@ -191,4 +192,16 @@ func bwrapArgs(plan *Plan) []string {
 		}
 	}
 	return append(a, "--chdir", "/")
+}
+
+// untilGone waits for PID 1, which ends when everything inside has: bubblewrap may
+// have been hurried.
+func untilGone(pidfd int) {
+	const patience = 30 * time.Second // what the kernel still has to tear down
+	p := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if n, err := unix.Poll(p, int(time.Until(end).Milliseconds())+1); n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }
