@@ -141,7 +141,7 @@ func (g *Guard) look(id ID, path string, mine bool, open func() (*os.File, error
 		f.unreadable = true
 		return f, false
 	}
-	f.loader, f.searches, f.interp, f.interpArg = im.loader, im.searches, im.interp, im.interpArg
+	f.loader, f.searches, f.header, f.interp, f.interpArg = im.loader, im.searches, im.header, im.interp, im.interpArg
 	g.learnOnce.Do(g.learn)
 	if (!mine || os.Getuid() == 0) && isInstalled(path, id) {
 		f.installed = path
@@ -267,7 +267,7 @@ func (g *Guard) LookAt(path string) (File, error) {
 		}
 		defer f.Close()
 		im, _ := readImage(f)
-		return File{Path: real, Facts: &Facts{loader: im.loader, searches: im.searches, interp: im.interp, interpArg: im.interpArg, installed: real}}, nil
+		return File{Path: real, Facts: &Facts{loader: im.loader, searches: im.searches, header: im.header, interp: im.interp, interpArg: im.interpArg, installed: real}}, nil
 	}
 	return File{Path: real, Facts: g.Facts(id, real, int(owner) == os.Getuid(), func() (*os.File, error) { return os.Open(real) })}, nil
 }

@@ -48,6 +48,8 @@ type Call struct {
 	Args Args // argv[0] is the first
 	// Open looks at another file the way the caller would see it.
 	Open func(path string) (File, error)
+
+	started bool // by the kernel, as what a program's header names: it loads that program, and no other
 }
 
 // A File is what a path led to.
@@ -62,6 +64,7 @@ type Facts struct {
 	many       bool     // a program of many names
 	loader     bool     // executes its argument
 	searches   bool     // see image
+	header     string   // see image
 	interp     string   // a script's interpreter
 	interpArg  string
 	unreadable bool   // by the wish of a caller who owns it
@@ -227,7 +230,9 @@ func (c *Call) follow() (next Call, ok bool) {
 			words = []string{f.interp, script}
 		}
 		next = Call{Path: f.interp, Args: c.Args.from(1).after(words...), Open: c.Open}
-	case f.loader:
+	case f.header != "" && !c.started:
+		next = Call{Path: f.header, Args: c.Args, Open: c.Open, started: true}
+	case f.loader && !c.started:
 		name, at, dirs := loaded(c.Args)
 		if name == "" {
 			return next, false

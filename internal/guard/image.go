@@ -13,6 +13,7 @@ type image struct {
 	interp    string // of a script, with its one argument
 	interpArg string
 	build     string // what its linker wrote to tell builds apart, "" for nothing
+	header    string // the program that the kernel starts in its place, which is no loader of the system's
 	loader    bool   // a dynamic loader, which executes its argument
 	searches  bool   // and looks for one without a slash as for a library, as glibc's does
 }
@@ -82,6 +83,10 @@ func readELF(head []byte, r io.ReaderAt) (im image) {
 		switch p.kind {
 		case partInterp:
 			interp = true
+			name, _, _ := strings.Cut(string(p.read(head, r)), "\x00")
+			if !ofSystem(name) {
+				im.header = name
+			}
 		case partDynamic:
 			dynamic = p
 		case partNote:
@@ -99,6 +104,16 @@ func readELF(head []byte, r io.ReaderAt) (im image) {
 		im.loader = im.searches || !pie
 	}
 	return im
+}
+
+// ofSystem says that a loader lies where no command can put one.
+func ofSystem(loader string) bool {
+	for _, dir := range []string{"/lib/", "/lib64/", "/lib32/", "/libx32/", "/usr/lib", "/nix/store/", "/gnu/store/"} {
+		if strings.HasPrefix(loader, dir) && !strings.Contains(loader, "/../") {
+			return true
+		}
+	}
+	return false
 }
 
 func elfParts(head []byte, r io.ReaderAt) (out []elfPart, wide, shared bool) {
