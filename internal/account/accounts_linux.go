@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -198,15 +199,26 @@ func use(kind, name, group, home string) error {
 			missing = append(missing, args[0])
 			continue
 		}
-		cmd := exec.Command(path, args[1:]...)
-		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
-		out, err := cmd.CombinedOutput()
+		out, err := patiently(path, args[1:])
 		if err != nil {
 			return fmt.Errorf("%s: %w: %s", args[0], err, bytes.TrimSpace(out))
 		}
 		return nil
 	}
 	return fmt.Errorf("none of %s is installed (on Debian: apt install passwd)", strings.Join(missing, " and "))
+}
+
+// patiently waits where another program changes accounts at the same moment,
+// which holds their files locked (shadow's lckpwdf(3)).
+func patiently(path string, args []string) (out []byte, err error) {
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		cmd := exec.Command(path, args...)
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+		out, err = cmd.CombinedOutput()
+		if err == nil || !bytes.Contains(out, []byte("try again later")) || time.Since(began) > 10*time.Second {
+			return out, err
+		}
+	}
 }
 
 // find looks where root's programs are, whatever the PATH is: it came from a

@@ -132,13 +132,22 @@ func (w *watcher) use() (u usage, err error) {
 		return u, nil
 	}
 	slices.SortFunc(all, func(a, b process) int { return cmp.Compare(b.most(), a.most()) })
-	u.memory = files
+	if u.memory = files + w.owned(all); u.memory > w.limits.MaxMemory {
+		// What processes share wanders from one to another while they come and go, and
+		// may have been met twice.
+		u.memory = files + w.owned(all)
+	}
+	return u, nil
+}
+
+// owned adds up until it is too much.
+func (w *watcher) owned(all []process) (bytes int64) {
 	for _, p := range all {
-		if u.memory += w.own(p); u.memory > w.limits.MaxMemory {
+		if bytes += w.own(p); bytes > w.limits.MaxMemory {
 			break
 		}
 	}
-	return u, nil
+	return bytes
 }
 
 // A process is what its status tells, in bytes: proc_pid_status(5).
@@ -224,6 +233,7 @@ func (w *watcher) statusIn(dir string) (p process, ok bool) {
 func (w *watcher) own(p process) (bytes int64) {
 	text := w.read(p.dir + "/smaps_rollup")
 	if text == nil {
+		p, _ = w.statusIn(p.dir) // nothing, when it has gone
 		return p.resident
 	}
 	anon, known := numberOf(text, "Pss_Anon:")

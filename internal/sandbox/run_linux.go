@@ -166,8 +166,12 @@ func receive(sock int) (m message, err error) {
 	var buf [256]byte
 	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*mostDescriptors))
 	var n, oobn int
-	for {
+	for reset := false; ; {
 		n, oobn, _, _, err = unix.Recvmsg(sock, buf[:], oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.ECONNRESET && !reset { // it did not read all; but what it said before is still to be read
+			reset = true
+			continue
+		}
 		if err != unix.EINTR {
 			break
 		}
