@@ -165,10 +165,14 @@ func (r *Rule) wanted(args Args) bool {
 	t := toolOf(r.base())
 	sub := t.plain(r.sub)
 	next, value := uint64(1), uint64(0)
+	var letters [256]bool // of the short options so far: rm -r -f is rm -rf
 	for i := 0; next|value != 0; i++ {
 		word, ok := args(i)
 		if !ok {
 			return false
+		}
+		for k := 1; isShort(word) && k < len(word); k++ {
+			letters[word[k]] = true
 		}
 		n, v := value, uint64(0)
 		kind := t.kindOf(word)
@@ -192,7 +196,7 @@ func (r *Rule) wanted(args Args) bool {
 			if option && kind == noOption {
 				n |= 1 << j // it may stand anywhere behind
 			}
-			if option && fitsOption(s, word) || !option && fits(s, word) {
+			if option && fitsOption(s, word, &letters) || !option && fits(s, word) {
 				n |= 1 << (j + 1)
 			}
 		}
@@ -204,18 +208,20 @@ func (r *Rule) wanted(args Args) bool {
 	return false
 }
 
+func isShort(word string) bool { return len(word) > 1 && word[0] == '-' && word[1] != '-' }
+
 // fitsOption compares an option that a rule names: --force is --force=yes as
-// well, and -rf is -fr and -rfv.
-func fitsOption(option, word string) bool {
+// well, and -rf is -fr and -rfv, and the last of -r and -f.
+func fitsOption(option, word string, letters *[256]bool) bool {
 	if strings.HasPrefix(option, "--") || len(option) > 4 {
 		name, _, _ := strings.Cut(word, "=")
 		return fits(option, word) || fits(option, name)
 	}
-	if len(word) < 2 || word[0] != '-' || word[1] == '-' {
+	if !isShort(word) || !strings.ContainsAny(word[1:], option[1:]) {
 		return false
 	}
-	for _, letter := range option[1:] {
-		if !strings.ContainsRune(word[1:], letter) {
+	for k := 1; k < len(option); k++ {
+		if !letters[option[k]] {
 			return false
 		}
 	}
