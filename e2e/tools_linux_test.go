@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sort"
 	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -300,7 +301,7 @@ func (s *story) leftovers() {
 	}
 	var groups []string
 	for range 60 {
-		if groups = orphanedGroups(); len(groups) == 0 {
+		if groups = slices.DeleteFunc(orphanedGroups(), wasThere); len(groups) == 0 {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -315,6 +316,11 @@ func (s *story) leftovers() {
 		}
 	}
 }
+
+// before are those that were there when the tests began: of runs that were killed together with who cleans up.
+var before = orphanedGroups()
+
+func wasThere(group string) bool { return slices.Contains(before, group) }
 
 // orphanedGroups are cgroups of runs whose aigate, by its number in their name, is no more.
 func orphanedGroups() (groups []string) {
