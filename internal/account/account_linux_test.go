@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // onCopy runs the test once more where /etc, /var/lib and /usr/sbin are layers over the machine's: nothing that it makes of accounts is
@@ -213,6 +214,26 @@ func TestTakenNames(t *testing.T) {
 			exec.Command("userdel", name).Run()
 		}
 		exec.Command("groupdel", group).Run()
+	}
+}
+
+// TestLocked has another program change accounts when a reset begins: it waits.
+func TestLocked(t *testing.T) {
+	if !onCopy(t) {
+		return
+	}
+	mustSetup(t)
+	const lock = "/etc/passwd.lock"
+	if err := os.WriteFile(lock, []byte(fmt.Sprint(os.Getpid())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(500*time.Millisecond, func() { os.Remove(lock) })
+	var s said
+	if err := Reset(s.line); err != nil {
+		t.Error(err)
+	}
+	if exists(t, "passwd", runner) {
+		t.Errorf("%s is still there", runner)
 	}
 }
 

@@ -128,7 +128,7 @@ func elfParts(head []byte, r io.ReaderAt) (out []elfPart, wide, shared bool) {
 	if wide {
 		at, size, count, least = le.Uint64(head[32:]), le.Uint16(head[54:]), le.Uint16(head[56:]), 56
 	}
-	if size < least || count > 256 {
+	if size < least {
 		return nil, wide, shared
 	}
 	table := elfPart{offset: at, len: uint64(size) * uint64(count)}.read(head, r)
@@ -147,7 +147,7 @@ func elfParts(head []byte, r io.ReaderAt) (out []elfPart, wide, shared bool) {
 // read gives a part's bytes, from the head where they are there; nothing when it
 // is not there, or larger than any of these parts is.
 func (p elfPart) read(head []byte, r io.ReaderAt) []byte {
-	if p.len == 0 || p.len > mostOfPart || p.offset > 1<<40 {
+	if p.len == 0 || p.len > mostOfPart || p.offset > 1<<62 {
 		return nil
 	}
 	if end := p.offset + p.len; end <= uint64(len(head)) {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"strings"
 	"testing"
@@ -84,4 +85,43 @@ func FuzzImage(f *testing.F) {
 			t.Errorf("a build id of %d bytes", len(im.build))
 		}
 	})
+}
+
+// A loader of a program's own is found wherever the kernel finds it: behind many headers, and far out in a sparse file.
+func TestHeader(t *testing.T) {
+	for _, c := range []struct {
+		headers int
+		at      int64
+		loader  string
+		want    string
+	}{
+		{1, 400, "./t", "./t"},
+		{1, 400, "/lib64/ld-linux-x86-64.so.2", ""},
+		{1, 400, "/lib64/../tmp/t", "/lib64/../tmp/t"},
+		{1100, 1 << 17, "./t", "./t"},
+		{2, 1 << 41, "./t", "./t"},
+	} {
+		head := make([]byte, 64+56*c.headers)
+		copy(head, "\x7fELF\x02\x01\x01")
+		le := binary.LittleEndian
+		le.PutUint64(head[32:], 64)
+		le.PutUint16(head[54:], 56)
+		le.PutUint16(head[56:], uint16(c.headers))
+		last := head[64+56*(c.headers-1):]
+		le.PutUint32(last, partInterp)
+		le.PutUint64(last[8:], uint64(c.at))
+		le.PutUint64(last[32:], uint64(len(c.loader)+1))
+		f, err := os.CreateTemp(t.TempDir(), "elf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt(head, 0)
+		if _, e := f.WriteAt([]byte(c.loader+"\x00"), c.at); err != nil || e != nil {
+			t.Fatal(err, e)
+		}
+		if im, err := readImage(f); err != nil || im.header != c.want {
+			t.Errorf("%+v: %+v, %v", c, im, err)
+		}
+		f.Close()
+	}
 }

@@ -148,9 +148,9 @@ func TestUse(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	pid := strconv.Itoa(cmd.Process.Pid)
-	for range 500 { // until it is sleep, and not this program's copy
+	for range 500 { // until it sleeps, and is not this program's copy
 		text, _ := os.ReadFile("/proc/" + pid + "/comm")
-		if p, _ := w.status(pid); p.resident > 0 && strings.TrimSpace(string(text)) == "sleep" {
+		if w.state(pid) == "S" && strings.TrimSpace(string(text)) == "sleep" {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -159,8 +159,9 @@ func TestUse(t *testing.T) {
 	if !ok || p.tasks != 1 || p.resident == 0 || p.tables == 0 {
 		t.Fatalf("%+v, %v", p, ok)
 	}
-	if own := w.own(p); own <= 0 || own > p.resident {
-		t.Errorf("%d of %d resident bytes are its own", own, p.resident)
+	rss, _ := numberOf(w.read(pid+"/status"), "VmRSS:")
+	if own := w.own(p); own <= 0 || own >= rss<<10 {
+		t.Errorf("%d of %d resident bytes are its own", own, rss<<10)
 	}
 	if p, ok := w.status("999999999"); ok {
 		t.Errorf("a process that is not there has %+v", p)

@@ -161,19 +161,19 @@ func (p process) most() int64 { return p.resident + p.tables }
 
 // pids are the processes that there are, but for PID 1.
 func (w *watcher) pids() (pids []string, err error) {
-	fd, err := unix.Openat(w.Proc, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	names, err := w.names(".")
+	return slices.DeleteFunc(names, func(name string) bool { return name[0] < '1' || name[0] > '9' || name == "1" }), err
+}
+
+// names are those in a folder of /proc.
+func (w *watcher) names(path string) ([]string, error) {
+	fd, err := unix.Openat(w.Proc, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	dir := os.NewFile(uintptr(fd), "proc")
+	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	for _, name := range names {
-		if name[0] >= '1' && name[0] <= '9' && name != "1" {
-			pids = append(pids, name)
-		}
-	}
-	return pids, err
+	return dir.Readdirnames(-1)
 }
 
 // read gives a file of a process, nothing when the process has gone or does not
@@ -197,13 +197,7 @@ func (w *watcher) status(pid string) (p process, ok bool) {
 	if p, ok = w.statusIn(pid); !ok || p.tasks < 2 || p.resident > 0 {
 		return p, ok
 	}
-	fd, err := unix.Openat(w.Proc, pid+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return p, ok
-	}
-	dir := os.NewFile(uintptr(fd), "task")
-	defer dir.Close()
-	threads, _ := dir.Readdirnames(-1) // those that have ended meanwhile are not there
+	threads, _ := w.names(pid + "/task") // none, when it has gone
 	for _, thread := range threads {
 		if q, ok := w.statusIn(pid + "/task/" + thread); ok && q.resident > 0 {
 			q.tasks = p.tasks
@@ -244,13 +238,21 @@ func (w *watcher) own(p process) (bytes int64) {
 	return (anon + shmem) << 10
 }
 
-// numberOf reads a line of a name and a number.
-func numberOf(text []byte, name string) (n int64, ok bool) {
+// numberOf reads a line of a name and a number, perhaps of kilobytes.
+func numberOf(text []byte, name string) (int64, bool) {
+	n, err := strconv.ParseInt(wordOf(text, name), 10, 64)
+	return n, err == nil
+}
+
+// wordOf reads a line of a name and words, and gives the first of these; "" when
+// there is no such line.
+func wordOf(text []byte, name string) string {
 	for line := range bytes.Lines(text) {
 		if v, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			n, err := strconv.ParseInt(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(v), []byte("kB")))), 10, 64)
-			return n, err == nil
+			if words := bytes.Fields(v); len(words) > 0 {
+				return string(words[0])
+			}
 		}
 	}
-	return 0, false
+	return ""
 }

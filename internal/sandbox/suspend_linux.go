@@ -1,16 +1,15 @@
 package sandbox
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/AxeForging/aigate/internal/limit"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +28,7 @@ const (
 	wardenProc  = 4 // the sandbox's /proc
 	wardenPID1  = 5 // a pidfd
 	wardenPause = 50 * time.Millisecond
-	wardenAwake = 20 // looks in a row at which something runs, until the sandbox is ended
+	wardenAwake = 20 // looks at which something runs, until the sandbox is ended; a few are over before all have stopped
 )
 
 // suspend stops the sandbox. Resumed is for when we go on; the inside is told by
@@ -111,7 +110,6 @@ func watchStopped(milliseconds string) int {
 	supervisor := os.Getppid()
 	left, _ := strconv.ParseInt(milliseconds, 10, 64)
 	end := time.Now().Add(time.Duration(left) * time.Millisecond)
-	proc := os.NewFile(wardenProc, "proc")
 	pipe := []unix.PollFd{{Fd: wardenPipe, Events: unix.POLLIN}}
 	for awake := 0; awake < wardenAwake; {
 		if n, err := unix.Poll(pipe, int(wardenPause.Milliseconds())); n > 0 || err != nil && err != unix.EINTR {
@@ -121,81 +119,12 @@ func watchStopped(milliseconds string) int {
 			left = 0
 			unix.Kill(supervisor, unix.SIGCONT) // who ends the sandbox, and says why
 		}
-		if runs(proc) {
-			awake++
-		} else {
-			awake = 0
+		if some, _ := limit.Awake(wardenProc); some { // or it cannot be told
+			awake++ // for good: it could stop itself now and then
 		}
 	}
 	fmt.Fprintln(os.Stderr, "[aigate] something in the sandbox went on while it was stopped; it was ended")
 	unix.PidfdSendSignal(wardenPID1, unix.SIGKILL, nil, 0)
 	unix.Kill(supervisor, unix.SIGCONT)
 	return 0
-}
-
-// runs says that a process other than PID 1 is not stopped. One that waits for a
-// device, or for its child to execute, is not there to do anything.
-func runs(proc *os.File) bool {
-	for _, pid := range numbered(proc) {
-		if pid == "1" {
-			continue
-		}
-		state, threads := stateOf(proc, pid)
-		if state == 'R' || state == 'S' {
-			return true
-		}
-		if state != 'Z' || threads < 2 {
-			continue
-		}
-		// Its first thread has ended, and that is whose state it was.
-		fd, err := unix.Openat(int(proc.Fd()), pid+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			continue // it has just gone
-		}
-		tasks := os.NewFile(uintptr(fd), "task")
-		running := false
-		for _, thread := range numbered(tasks) {
-			state, _ := stateOf(tasks, thread)
-			running = running || state == 'R' || state == 'S'
-		}
-		tasks.Close()
-		if running {
-			return true
-		}
-	}
-	return false
-}
-
-// numbered are the names in a folder of /proc that are of processes or threads.
-func numbered(dir *os.File) (out []string) {
-	if _, err := dir.Seek(0, io.SeekStart); err != nil {
-		return nil
-	}
-	names, _ := dir.Readdirnames(-1)
-	for _, name := range names {
-		if name[0] >= '1' && name[0] <= '9' {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-// stateOf reads proc_pid_stat(5): the state, and the number of threads.
-func stateOf(dir *os.File, name string) (state byte, threads int) {
-	fd, err := unix.Openat(int(dir.Fd()), name+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, 0
-	}
-	defer unix.Close(fd)
-	var buf [1024]byte
-	n, err := unix.Read(fd, buf[:])
-	if err != nil {
-		return 0, 0
-	}
-	f := bytes.Fields(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n])
-	if len(f) < 18 {
-		return 0, 0
-	}
-	threads, _ = strconv.Atoi(string(f[17]))
-	return f[0][0], threads
 }
