@@ -31,7 +31,7 @@ func (s *story) machine(ts *testscript.TestScript, neg bool, args []string) {
 	} {
 		ts.Check(os.WriteFile(filepath.Join(top, "bin", name), []byte("#!/bin/sh\n"+text), 0o755))
 	}
-	s.exec(ts, "unshare", "--mount", "--propagation", "private", "sh", "-ec", layers, "sh", top, place, filepath.Join(place, "bin"), ts.MkAbs(args[0]))
+	s.exec(ts, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-ec", layers, "sh", top, place, filepath.Join(place, "bin"), ts.MkAbs(args[0]))
 	if neg == (s.status == 0) {
 		ts.Fatalf("on its machine: exit status %d\n%s", s.status, s.output)
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 // onCopy runs the test once more where /etc, /var/lib and /usr/sbin are layers over the machine's: nothing that it makes of accounts is
-// ever seen outside. It says whether this is that other process.
+// ever seen outside. Other tests do so at the same time and are given the same free uids, so each sees its own processes only:
+// userdel(8) does not remove a user who has any. It says whether this is that other process.
 func onCopy(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("ACCOUNT_TEST_COPY") == t.Name() {
@@ -36,7 +37,7 @@ done
 rm -rf /var/lib/aigate
 shift
 exec "$@"`
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", layers, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "sh", "-c", script, "sh", layers, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "ACCOUNT_TEST_COPY="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
