@@ -198,7 +198,7 @@ func linkedFiles(set *match.Set, project string) (map[match.Inode]bool, error) {
 	all := map[match.Inode]bool{}
 	for _, f := range found.Found {
 		if f.Dir {
-			inside, err := match.Inside(f.Path)
+			inside, err := match.Inside(f.Path, nil)
 			if err != nil {
 				return nil, err
 			}

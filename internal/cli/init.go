@@ -58,7 +58,7 @@ func initialize(force bool) error {
 	if err := config.WriteFile(path, freshConfig(), 0o600); err != nil {
 		return err
 	}
-	if err := sandbox.LaySpares(filepath.Join(dir, spareFolder)); err != nil {
+	if err := sandbox.LaySpares(filepath.Join(dir, sandbox.SpareFolder)); err != nil {
 		return fmt.Errorf("lay out placeholders: %w", err)
 	}
 	say("created %s", path)

@@ -202,15 +202,13 @@ func (f *runFlags) begin(conf *config.Config, secrets func() []string, t *timer)
 	return with, begun, nil
 }
 
-// spareFolder is where placeholders lie between runs: with the configuration,
-// which is hidden from every sandbox.
-const spareFolder = "spare"
-
+// spare is where placeholders lie between runs: with the configuration, which is
+// hidden from every sandbox.
 func spare(h policy.Host) string {
 	if h.Home == "" {
 		return ""
 	}
-	return filepath.Join(h.Home, ".aigate", spareFolder)
+	return filepath.Join(h.Home, ".aigate", sandbox.SpareFolder)
 }
 
 // dieOf ends aigate the way its command ended: a shell's loop stops at Ctrl-C

@@ -24,7 +24,8 @@ type Control struct {
 	way      string // asked for, "" for the best
 	means    Means
 	settings []setting
-	tree     hierarchy
+	tree     hierarchy // where we are
+	treeErr  error
 	parent   string   // where a group can be made
 	have     []string // the controllers that it would have
 	group    *group
@@ -44,6 +45,7 @@ type Control struct {
 // "watched").
 func Begin(l Limits, own int, way string) (*Control, error) {
 	c := &Control{limits: l, own: int64(own), way: way}
+	c.tree, c.treeErr = ourHierarchy()
 	if err := c.count(); err != nil {
 		return nil, err
 	}
@@ -58,16 +60,16 @@ func Begin(l Limits, own int, way string) (*Control, error) {
 // could mount cgroup2, and find the group of its caller there. Where that cannot
 // be done, it must not have such namespaces.
 func (c *Control) confine() {
-	tree, err := ourHierarchy()
 	var st unix.Stat_t
-	if err != nil || unix.Stat(tree.own, &st) != nil {
+	if c.treeErr != nil || unix.Stat(c.tree.own, &st) != nil {
 		c.exposed = true // not to be seen here, the command could mount it all the same
 		return
 	}
-	if int(st.Uid) != os.Geteuid() && unix.Access(tree.own, unix.W_OK) != nil {
+	if int(st.Uid) != os.Geteuid() && unix.Access(c.tree.own, unix.W_OK) != nil {
 		return // what belongs to others is closed to the command as well
 	}
-	if c.group, err = makeGroup(tree.own, nil, nil); err != nil {
+	var err error
+	if c.group, err = makeGroup(c.tree.own, nil, nil); err != nil {
 		c.exposed = true
 	}
 }
@@ -89,12 +91,12 @@ func (c *Control) count() error {
 		c.means.Why = "asked for"
 		return nil
 	}
-	var err error
-	if c.tree, err = ourHierarchy(); err != nil {
-		return c.without(err)
+	if c.treeErr != nil {
+		return c.without(c.treeErr)
 	}
 	c.settings = l.settings(c.own, processors())
 	c.parent, c.have = c.tree.delegated(l.controllers())
+	var err error
 	if way != string(Group) {
 		if err = c.managed(); err == nil {
 			c.means.By = Scope

@@ -61,9 +61,10 @@ func (l *linker) entry(w *worker, n *node, e entry) error {
 }
 
 // Inside lists the regular files below dir that have more than one name, and
-// how many they have.
-func Inside(dir string) (map[Inode]uint32, error) {
-	c := &counter{found: make(map[Inode]uint32)}
+// how many they have. It does not descend into directories that skip, if given,
+// turns down; skip is called concurrently.
+func Inside(dir string, skip func(dir string) bool) (map[Inode]uint32, error) {
+	c := &counter{found: make(map[Inode]uint32), skip: skip}
 	err := crawl([]*node{{name: dir, follow: true}}, c, 0)
 	if err == nil && c.closed != "" {
 		err = &closedError{c.closed}
@@ -78,6 +79,8 @@ func (e *closedError) Error() string {
 }
 
 type counter struct {
+	skip func(string) bool
+
 	mu     sync.Mutex
 	found  map[Inode]uint32
 	closed string
@@ -96,7 +99,9 @@ func (c *counter) unreadable(path string) {
 func (c *counter) entry(w *worker, n *node, e entry) error {
 	switch e.kind {
 	case kindDir:
-		w.push(n, &node{name: e.name})
+		if c.skip == nil || !c.skip(join(n.path(), e.name)) {
+			w.push(n, &node{name: e.name})
+		}
 	case kindRegular:
 		st, err := w.stat(n, e.name, false)
 		if gone(err) {

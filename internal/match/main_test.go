@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 // childWalk prints what a walk finds.
 func childWalk(project string) {
 	if os.Getenv("AIGATE_INSIDE") != "" {
-		_, err := Inside(project)
+		_, err := Inside(project, nil)
 		fmt.Println("error", err)
 		return
 	}

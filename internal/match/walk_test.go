@@ -386,7 +386,7 @@ func TestInodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	counts, err := Inside(root + "/deny")
+	counts, err := Inside(root+"/deny", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -243,9 +243,14 @@ func openPlainly(dir string) (int, error) {
 // files, as git itself writes them. What is not exactly like one of these is no
 // plain line: git's syntax has more corners than it is worth to know.
 var (
-	plainSection = regexp.MustCompile(`^\[(core|extensions|user|init|pull|push|fetch|merge|rebase|commit|color|advice|gc|pack|index|lfs|status|(remote|branch|submodule) "[^"\\]*")\]$`)
-	plainSetting = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*) = ?([^"\\;#]*)$`)
+	plainSection = whenAsked(`^\[(core|extensions|user|init|pull|push|fetch|merge|rebase|commit|color|advice|gc|pack|index|lfs|status|(remote|branch|submodule) "[^"\\]*")\]$`)
+	plainSetting = whenAsked(`^([A-Za-z][A-Za-z0-9]*) = ?([^"\\;#]*)$`)
 )
+
+// whenAsked compiles a regexp when it is first needed: no start waits for it.
+func whenAsked(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
 
 // plainKeys are the settings that are harmless in each section.
 var plainKeys = map[string][]string{
@@ -280,11 +285,11 @@ func plainGitConfig(text string) bool {
 			}
 			continue
 		}
-		if m := plainSection.FindStringSubmatch(line); m != nil {
+		if m := plainSection().FindStringSubmatch(line); m != nil {
 			section, _, _ = strings.Cut(m[1], " ")
 			continue
 		}
-		m := plainSetting.FindStringSubmatch(line)
+		m := plainSetting().FindStringSubmatch(line)
 		if m == nil || !slices.Contains(plainKeys[section], strings.ToLower(m[1])) && section != "color" && section != "advice" {
 			return false
 		}

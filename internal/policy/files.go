@@ -36,6 +36,7 @@ type links struct {
 	count map[match.Inode]uint32 // st_nlink
 	known map[match.Inode]uint32 // names that are hidden already
 	dirs  []string               // hidden folders, to be looked into
+	spare string                 // but for this one: placeholders of ours, thirty folders and files
 }
 
 func newLinks() *links {
@@ -57,7 +58,7 @@ func (l *links) add(path string, st unix.Stat_t) {
 // find hides the names that lie in the project and counts the others.
 func (l *links) find(p *Policy) error {
 	for _, dir := range l.dirs {
-		inside, err := match.Inside(dir)
+		inside, err := match.Inside(dir, func(dir string) bool { return dir == l.spare })
 		if err != nil {
 			return fmt.Errorf("look for hard links into %s: %w", dir, err)
 		}

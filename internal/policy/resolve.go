@@ -13,6 +13,7 @@ import (
 
 	"github.com/AxeForging/aigate/internal/config"
 	"github.com/AxeForging/aigate/internal/match"
+	"github.com/AxeForging/aigate/internal/sandbox"
 	"golang.org/x/sys/unix"
 )
 
@@ -268,7 +269,9 @@ func (p *Policy) ownFolders(others *links) {
 		state = filepath.Join(p.Home, ".local/state")
 	}
 	conf := filepath.Join(p.Home, ".aigate")
-	p.ownPlace(conf, others)
+	if real := p.ownPlace(conf, others); real != "" {
+		others.spare = filepath.Join(real, sandbox.SpareFolder)
+	}
 	p.ownPlace(filepath.Join(state, "aigate"), others)
 	files, _ := os.ReadDir(conf) // not there: then nothing in it leads anywhere
 	for _, f := range files {
@@ -279,17 +282,21 @@ func (p *Policy) ownFolders(others *links) {
 }
 
 // ownPlace hides what a path of aigate's own leads to, and takes note of the
-// links on the way: each of them, replaced, would lead elsewhere.
-func (p *Policy) ownPlace(path string, others *links) {
+// links on the way: each of them, replaced, would lead elsewhere. It gives that
+// place, "" where nothing is there.
+func (p *Policy) ownPlace(path string, others *links) string {
 	passed, end := way(path)
 	p.ownLinks = append(p.ownLinks, passed...)
 	real, st, err := realPath(end)
 	if err == nil {
 		p.hide(real, isDir(st), ownRule)
 		others.add(real, st)
-	} else if p.writableRoot(end) != "" {
+		return real
+	}
+	if p.writableRoot(end) != "" {
 		p.own = append(p.own, end)
 	}
+	return ""
 }
 
 // ownRule names the rule that keeps aigate's own files out of the sandbox.

@@ -31,6 +31,9 @@ type Base struct {
 	LimitsBy string
 }
 
+// SpareFolder is the name that a folder of Options.Spare has.
+const SpareFolder = "spare"
+
 // Options are what a run needs beside plan and command.
 type Options struct {
 	// Here says that Plan.Dir is the current folder, which is then compared.
