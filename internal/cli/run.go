@@ -107,7 +107,10 @@ func (f *runFlags) run(args []string) error {
 	}
 	defer begun.End()
 	done := f.slow("looking for what is denied and protected in " + host.Project)
-	pol, err = policy.Resolve(conf, host)
+	if pol, err = policy.Begin(conf, host); err == nil {
+		begun.Frame(pol.Frame())
+		err = pol.Finish()
+	}
 	done()
 	if err != nil {
 		return err
@@ -147,6 +150,10 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	var found []string
+	if f.try == nil {
+		opt.Gone = func() { found = afterwards(pol) }
+	}
 	status, err := begun.Run(plan, cmd, opt)
 	if f.otherEngine(&with, conf, err, t) {
 		if begun, err = sandbox.Begin(with); err == nil {
@@ -160,7 +167,9 @@ func (f *runFlags) run(args []string) error {
 	}
 	endCommands()
 	endLimits()
-	afterwards(pol)
+	for _, line := range found {
+		say("%s", line)
+	}
 	if err != nil {
 		return runError(err, args[0])
 	}
@@ -220,31 +229,34 @@ func dieOf(sig syscall.Signal) {
 	}
 }
 
-// afterwards tells what came into being that the user's tools would run.
-func afterwards(pol *policy.Policy) {
+// afterwards looks what came into being that the user's tools would run, and gives
+// what there is to say of it, line by line.
+func afterwards(pol *policy.Policy) (lines []string) {
+	tell := func(format string, a ...any) { lines = append(lines, fmt.Sprintf(format, a...)) }
 	removed, err := pol.StrikeOut()
 	for _, path := range removed {
-		say("removed %s, which git would have followed to configuration of the sandboxed command's making", path)
+		tell("removed %s, which git would have followed to configuration of the sandboxed command's making", path)
 	}
 	if err != nil {
-		say("could not remove all of it: %v", err)
+		tell("could not remove all of it: %v", err)
 	}
 	moved, err := pol.Disarm()
 	for _, path := range moved {
-		say("moved aside: %s would have git run or read more than a repository needs; look at it before you use it", path)
+		tell("moved aside: %s would have git run or read more than a repository needs; look at it before you use it", path)
 	}
 	if err != nil {
-		say("repositories that the command made could not all be looked at: %v", err)
+		tell("repositories that the command made could not all be looked at: %v", err)
 	}
 	for _, path := range pol.Moved() {
-		say("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
+		tell("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
 	}
 	for _, path := range pol.Replaced() {
-		say("replaced outside while the command ran, and open to it for a moment: look at %s before your tools follow it", path)
+		tell("replaced outside while the command ran, and open to it for a moment: look at %s before your tools follow it", path)
 	}
 	for _, path := range pol.Appeared() {
-		say("made during the run, look at it before your tools run it: %s", path)
+		tell("made during the run, look at it before your tools run it: %s", path)
 	}
+	return lines
 }
 
 // exitStatus is an error that says nothing more than the number.

@@ -197,6 +197,10 @@ func (c *Control) askSystemd(pid int) (err error) {
 	return err
 }
 
+// Pending says that systemd has been asked for a scope and that InForce may have
+// to wait for it.
+func (c *Control) Pending() bool { return c.adopted != nil }
+
 // InForce returns when the limits hold for the first process, as far as the
 // kernel counts; what it does not is Inside's and Follow's.
 func (c *Control) InForce() error {

@@ -161,29 +161,8 @@ func below(path, dir string) bool {
 // read-only, what is private, what is writable, then inside of that what is
 // pinned, protected and hidden.
 func (p *Policy) Plan() *sandbox.Plan {
-	b := planner{plan: &sandbox.Plan{
-		Dir:        p.Dir,
-		OwnNet:     !p.Network.Host,
-		Gate:       p.Front,
-		Limits:     limit.Limits(p.config.Limits),
-		RootUser:   p.host.UID == 0,
-		PolicyText: p.Text(),
-	}, pinned: map[string]bool{}}
-	b.add(sandbox.Root, "/", "")
-	if !judgedByName {
-		b.add(sandbox.Dev, "/dev", "")
-		b.add(sandbox.Proc, "/proc", "")
-	}
-	for _, s := range p.Private {
-		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Scratch, Path: s.Path, Mode: s.Mode})
-	}
-	if !judgedByName {
-		b.add(sandbox.Kit, sandbox.KitDir, "")
-	}
-	for _, dir := range p.Made {
-		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Make, Path: dir, View: sandbox.DirView})
-	}
-	b.binds(p)
+	b := p.frame()
+	b.plan.Gate, b.plan.PolicyText = p.Front, p.Text()
 	b.protect(p)
 	for _, t := range p.Texts {
 		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Text, Path: t.Path, Why: t.Rule, Text: t.Text})
@@ -204,6 +183,34 @@ func (p *Policy) Plan() *sandbox.Plan {
 		b.anchor(p)
 	}
 	return b.plan
+}
+
+// Frame is what the plan begins with; Begin is enough for it.
+func (p *Policy) Frame() *sandbox.Plan { return p.frame().plan }
+
+func (p *Policy) frame() *planner {
+	b := &planner{plan: &sandbox.Plan{
+		Dir:      p.Dir,
+		OwnNet:   !p.Network.Host,
+		Limits:   limit.Limits(p.config.Limits),
+		RootUser: p.host.UID == 0,
+	}, pinned: map[string]bool{}}
+	b.add(sandbox.Root, "/", "")
+	if !judgedByName {
+		b.add(sandbox.Dev, "/dev", "")
+		b.add(sandbox.Proc, "/proc", "")
+	}
+	for _, s := range p.Private {
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Scratch, Path: s.Path, Mode: s.Mode})
+	}
+	if !judgedByName {
+		b.add(sandbox.Kit, sandbox.KitDir, "")
+	}
+	for _, dir := range p.Made {
+		b.plan.Steps = append(b.plan.Steps, sandbox.Step{Kind: sandbox.Make, Path: dir, View: sandbox.DirView})
+	}
+	b.binds(p)
+	return b
 }
 
 type planner struct {

@@ -21,42 +21,58 @@ import (
 // error means that some rule can't be understood or carried out here; nothing
 // may be started then.
 func Resolve(c *config.Config, h Host) (*Policy, error) {
+	p, err := Begin(c, h)
+	if err == nil {
+		err = p.Finish()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Begin is the first part of Resolve: it finds what there is to be of the machine
+// and where it can be written, which is what Frame needs. Until Finish has
+// returned the policy is good for nothing else.
+func Begin(c *config.Config, h Host) (*Policy, error) {
 	canonical(&h)
 	p := &Policy{Project: h.Project, Dir: h.Dir, Home: h.Home, config: c, host: h, began: time.Now(), real: map[string]string{}, atStart: map[string]string{}, closed: map[string]string{}}
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
-	p.outer = Enclosing(h)
-	met := &met{}
-	deny := walk("deny_read", c.DenyRead, h, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
-	p.deny = deny.set
 	if err := p.network(); err != nil {
 		return nil, err
 	}
-	p.environment()
 	p.private()
 	if err := p.writable(walk("allow_write", c.AllowWrite, h, match.Options{})); err != nil {
 		return nil, err
 	}
 	p.shown()
+	return p, nil
+}
+
+// Finish is the rest of Resolve: what is hidden, protected and refused.
+func (p *Policy) Finish() error {
+	p.outer = Enclosing(p.host)
+	met := &met{}
+	deny := walk("deny_read", p.config.DenyRead, p.host, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
+	p.deny = deny.set
+	p.environment()
 	if err := p.gateway(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.hidden(deny); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.sockets(met.sockets); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.protected(walk("deny_write", c.DenyWrite, h, match.Options{}), met); err != nil {
-		return nil, err
+	if err := p.protected(walk("deny_write", p.config.DenyWrite, p.host, match.Options{}), met); err != nil {
+		return err
 	}
 	p.strikeBefore()
 	p.repos = met.repos
-	if err := p.commands(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p.commands()
 }
 
 // Enclosing gives the projects that the project lies in. A payload can make a

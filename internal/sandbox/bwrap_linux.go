@@ -115,22 +115,30 @@ func (r *running) beginBwrap() error {
 	return err
 }
 
-// startBwrap tells bubblewrap to make the namespaces and to start aigate's inner
-// stage as PID 1, and the stage what to do.
-func (r *running) startBwrap() (err error) {
-	if r.asked, err = openSources(r.plan); err != nil {
+// frameBwrap tells bubblewrap to make the namespaces and the frame, and to start
+// aigate's inner stage as PID 1, which then waits for what it is to do.
+func (r *running) frameBwrap(steps []Step) (err error) {
+	if r.asked, err = openSources(steps); err != nil {
 		return err
 	}
-	if _, err := r.helper.order.WriteAt(order(r.inward(stageSock)), 0); err != nil {
-		return fmt.Errorf("prepare the inner stage: %w", err)
-	}
-	text := strings.Join(bwrapArgs(r.plan), "\x00") + "\x00"
-	r.lap("program prepared")
+	text := strings.Join(bwrapArgs(steps, r.OwnNet), "\x00") + "\x00"
 	// bwrap that is gone already tells why, see explain.
 	if _, err := io.WriteString(r.helper.args, text); err != nil && !errors.Is(err, unix.EPIPE) {
 		return fmt.Errorf("tell bubblewrap what to do: %w", err)
 	}
 	return r.helper.args.Close()
+}
+
+// startBwrap tells the inner stage what to do.
+func (r *running) startBwrap() error {
+	if _, err := r.helper.order.WriteAt(order(r.inward(stageSock)), 0); err != nil {
+		return fmt.Errorf("prepare the inner stage: %w", err)
+	}
+	r.lap("program prepared")
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE && err != unix.ECONNRESET {
+		return fmt.Errorf("talk to the inner stage: %w", err)
+	}
+	return nil
 }
 
 // close is for when there is nothing more to tell or to hear.
@@ -161,19 +169,19 @@ func inMemory(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// bwrapArgs turns the plan into bubblewrap's arguments. Masks and protections
+// bwrapArgs turns the frame of a plan into bubblewrap's arguments. Masks and protections
 // are added from outside afterwards: bwrap's own cost grows with the square of
 // their number.
-func bwrapArgs(plan *Plan) []string {
+func bwrapArgs(steps []Step, ownNet bool) []string {
 	a := []string{"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
 		"--die-with-parent", "--as-pid-1", "--cap-drop", "ALL",
 		// The stage has to enter the root that is made from outside, and then gives
 		// up these, too.
 		"--cap-add", "CAP_SYS_CHROOT", "--cap-add", "CAP_SETPCAP"}
-	if plan.OwnNet {
+	if ownNet {
 		a = append(a, "--unshare-net")
 	}
-	for _, s := range plan.Steps {
+	for _, s := range steps {
 		switch s.Kind {
 		case Root:
 			a = append(a, "--ro-bind", s.Path, s.Path)

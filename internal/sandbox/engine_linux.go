@@ -150,14 +150,32 @@ func (r *running) beginNative() error {
 	return err
 }
 
+// frameNative has PID 1 mount the frame.
+func (r *running) frameNative(steps []Step) error {
+	p := &r.inner.frame
+	p.nregs = r.inner.early.nregs
+	p.stepwise = noOpenat2()
+	p.mountFrame(steps, r.shell)
+	r.inner.waitGo(p)
+	return r.goOn()
+}
+
+// goOn lets PID 1 go on with what has been added to its list.
+func (r *running) goOn() error {
+	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
+		return r.broken(err)
+	}
+	return nil
+}
+
 // startNative writes the rest of PID 1's list and lets it go on, as soon as it
 // has something to do.
 func (r *running) startNative() error {
 	w := r.inward(int(r.inner.sock))
 	in := r.inner
 	in.nativeSetup(r, w)
-	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
-		return r.broken(err)
+	if err := r.goOn(); err != nil {
+		return err
 	}
 	// While that is done, the end of it.
 	o, err := signals()
@@ -177,10 +195,7 @@ func (r *running) startNative() error {
 	}
 	in.finish(w, o, nested)
 	r.lap("program prepared")
-	if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
-		return r.broken(err)
-	}
-	return nil
+	return r.goOn()
 }
 
 // broken gives the reason why PID 1 does not listen any more.
@@ -227,12 +242,12 @@ func (in *inner) earlySetup(r *running) {
 // nativeSetup prepares everything else up to "ready".
 func (in *inner) nativeSetup(r *running, w inward) {
 	p := &in.setup
-	p.nregs = in.early.nregs
-	p.stepwise = noOpenat2()
+	p.nregs = in.frame.nregs
+	p.stepwise = in.frame.stepwise
 	// Not before: the namespace begins at the cgroup that limits put us into.
 	p.call("make a cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
 	in.handOutNetwork(p, w.bare)
-	p.mounts(r.plan, r.shell, w.limits)
+	p.mounts(r.plan, w.limits)
 	r.here = p.lookInside(r.plan.Dir)
 	p.call("umask", unix.SYS_UMASK, r.shell.umask)
 	in.handOut(w)

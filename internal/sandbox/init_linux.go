@@ -13,6 +13,7 @@ import (
 // way it runs the same programs and the same loop, in raw system calls:
 //
 //	early    namespaces, id maps, loopback, what every plan has    → waits for the plan's list
+//	frame    mounts what the plan begins with    → waits for the rest of it
 //	setup    hands sockets out, mounts    → tells "ready", hands descriptors out, waits for the rest
 //	secure   gives up rights
 //	payload  in a forked child, waits for "go", ends in execve
@@ -38,13 +39,13 @@ const (
 
 // inner is everything that the inner side will do, prepared.
 type inner struct {
-	early, setup, secure, payload program
-	sock                          uintptr // PID 1's end of the socket
-	only                          bool    // run setup alone, then exit: see join
-	slave                         reg     // setup's register with the pty's slave, noReg without
-	buf                           [256]byte
-	status                        uint32
-	fail                          failure
+	early, frame, setup, secure, payload program
+	sock                                 uintptr // PID 1's end of the socket
+	only                                 bool    // run setup alone, then exit: see join
+	slave                                reg     // setup's register with the pty's slave, noReg without
+	buf                                  [256]byte
+	status                               uint32
+	fail                                 failure
 }
 
 // newInner prepares an inner side that talks over descriptor sock.
@@ -56,9 +57,12 @@ func newInner(sock int) (*inner, error) {
 	in := (*inner)(unsafe.Pointer(&m.take(int(unsafe.Sizeof(inner{})))[0]))
 	in.sock, in.slave = uintptr(sock), noReg
 	regs := (*[maxRegs]uintptr)(unsafe.Pointer(&m.take(int(unsafe.Sizeof([maxRegs]uintptr{})))[0]))
-	for _, p := range []*program{&in.early, &in.setup, &in.secure, &in.payload} {
+	for _, p := range []*program{&in.early, &in.frame, &in.setup, &in.secure, &in.payload} {
 		n := fewSteps
-		if p == &in.setup {
+		switch p {
+		case &in.frame:
+			n = frameSteps
+		case &in.setup:
 			n = maxSteps
 		}
 		p.steps, p.mem, p.regs = m.steps(n), m, regs
@@ -74,6 +78,9 @@ func newInner(sock int) (*inner, error) {
 func (in *inner) start() {
 	if !in.early.run(&in.fail) {
 		in.failed(&in.early, msgFailed)
+	}
+	if !in.frame.run(&in.fail) {
+		in.failed(&in.frame, msgFailed)
 	}
 	if !in.setup.run(&in.fail) {
 		in.failed(&in.setup, msgFailed)

@@ -17,7 +17,8 @@ type memory struct {
 const (
 	memorySize = 256 << 20
 	maxSteps   = 600_000 // of setup: five for each of 100,000 masks, and room
-	fewSteps   = 2_000   // of the others
+	frameSteps = 20 * maxRegs
+	fewSteps   = 2_000 // of the others
 )
 
 func newMemory() (*memory, error) {

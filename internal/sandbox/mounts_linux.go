@@ -254,16 +254,25 @@ func (in *inner) prepare(p *program) (s shell) {
 	return s
 }
 
-// mounts turns the plan into system calls for the native engine. They run
-// with all capabilities of the sandbox's own user namespace and end with the
-// new root in place and the old one gone.
-func (p *program) mounts(plan *Plan, made shell, limits limit.Inside) {
-	p.forCaller(plan)
+// mountFrame turns the frame of a plan into system calls for the native engine.
+// They run with all capabilities of the sandbox's own user namespace and end in
+// the new root, which is not yet everybody's.
+func (p *program) mountFrame(steps []Step, made shell) {
 	p.call("make mounts private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
-	b := builder{program: p, plan: plan, trees: p.cloneSources(plan, made)}
-	p.size(stage, limits)
-	for i := range plan.Steps {
+	b := builder{program: p, steps: steps, trees: p.cloneSources(steps, made)}
+	for i := range steps {
 		b.step(i)
+	}
+}
+
+// mounts turns the rest of it into system calls. They end with the new root in
+// place and the old one gone.
+func (p *program) mounts(plan *Plan, limits limit.Inside) {
+	p.forCaller(plan)
+	p.size(stage, limits)
+	p.kitInto(stageKit, planFiles(plan)) // the kit that is shown shows them, too
+	for _, s := range plan.Steps[len(plan.frame()):] {
+		p.late(s)
 	}
 	if plan.RootUser {
 		p.procGuard()
@@ -314,10 +323,10 @@ func (p *program) enterTop() {
 // cloneSources takes copies of everything that comes from the host, before
 // anything is mounted that could lie over it. Only the stage does, and is left out
 // of the copies; what lies under it is reached by the folder that was opened before.
-func (p *program) cloneSources(plan *Plan, made shell) map[string]reg {
+func (p *program) cloneSources(steps []Step, made shell) map[string]reg {
 	trees := map[string]reg{}
 	p.call("keep the stage from being copied", unix.SYS_MOUNT, "", stage, 0, unix.MS_UNBINDABLE, 0)
-	for _, s := range plan.Steps {
+	for _, s := range steps {
 		if s.Kind != Root && s.Kind != Bind && s.Kind != Show {
 			continue
 		}
@@ -336,7 +345,7 @@ func (p *program) cloneSources(plan *Plan, made shell) map[string]reg {
 
 type builder struct {
 	*program
-	plan    *Plan
+	steps   []Step
 	trees   map[string]reg
 	folders int
 }
@@ -350,7 +359,7 @@ func (b *builder) folder(mode uint32) (tree reg) {
 }
 
 func (b *builder) step(i int) {
-	s := b.plan.Steps[i]
+	s := b.steps[i]
 	switch s.Kind {
 	case Root:
 		b.root(s)
@@ -372,8 +381,6 @@ func (b *builder) step(i int) {
 		b.mountPoint(i, s.Mode == ModeDir)
 		b.setattr(s.Path, b.trees[s.Path], set)
 		b.attach(b.trees[s.Path], s.Path)
-	default:
-		b.late(s)
 	}
 }
 
@@ -388,8 +395,8 @@ func (b *builder) root(s Step) {
 // mountPoint makes the path of step i where it lies in a scratch folder that an
 // earlier step emptied.
 func (b *builder) mountPoint(i int, dir bool) {
-	s := b.plan.Steps[i]
-	top := scratchAbove(b.plan.Steps[:i], s.Path)
+	s := b.steps[i]
+	top := scratchAbove(b.steps[:i], s.Path)
 	if top == "" {
 		return
 	}
@@ -469,9 +476,8 @@ func planFiles(plan *Plan) []kitFile {
 	return files
 }
 
-// kit completes the folder in the stage and shows it, read-only, at its place.
+// kit shows the folder in the stage, read-only, at its place.
 func (b *builder) kit() {
-	b.kitInto(stageKit, planFiles(b.plan))
 	tree := b.clone(unix.AT_FDCWD, stageKit)
 	b.setattr(KitDir, tree, plainAttr|unix.MOUNT_ATTR_RDONLY)
 	b.call("mkdir "+KitDir, unix.SYS_MKDIRAT, unix.AT_FDCWD, relative(KitDir), 0o755)

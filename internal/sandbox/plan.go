@@ -18,6 +18,7 @@ package sandbox
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -99,6 +100,16 @@ type Plan struct {
 	// Names are rules for what may come into being, for an engine that judges
 	// every name when it is used; the others have a watcher.
 	Names []Name `json:"names,omitempty"`
+}
+
+// frame are the steps that a plan begins with: what there is of the host's tree,
+// and where it can be written. What is hidden and protected comes on top of them.
+func (p *Plan) frame() []Step {
+	n := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Kind > Show })
+	if n < 0 {
+		return p.Steps
+	}
+	return p.Steps[:n]
 }
 
 // Name is a rule for what may not exist yet.

@@ -59,6 +59,9 @@ type Options struct {
 	Limited func(limit.Means)
 	// Exceeded, when set, is told at the end of every limit that was reached.
 	Exceeded func(limit.Excess)
+	// Gone, when set, is called in a goroutine of its own when nothing runs inside
+	// any more and nobody watches; the rest is cleared away meanwhile.
+	Gone func()
 	// Watch, when set, keeps masking what appears while the payload runs.
 	Watch *Watch
 }

@@ -53,6 +53,9 @@ func Begin(with Base) (*Sandbox, error) {
 	return &Sandbox{Base: with}, nil
 }
 
+// Frame does nothing here: a profile is one piece.
+func (s *Sandbox) Frame(*Plan) {}
+
 // Run executes the command under the plan and gives its exit status: the
 // payload's own, or 128+N when signal N ended it. An error means that nothing was
 // started (or, after the start, that the sandbox was ended).
@@ -282,6 +285,9 @@ func (s *Sandbox) End() {
 	}
 	if s.tmp != "" {
 		os.RemoveAll(s.tmp)
+	}
+	if s.opt.Gone != nil {
+		s.opt.Gone()
 	}
 	s.lap("cleaned up")
 }

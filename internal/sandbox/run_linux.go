@@ -66,11 +66,7 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 	if plan.OwnNet != r.OwnNet || plan.Limits != r.Limits {
 		return 1, errors.New("the sandbox was begun with another network or other limits than the plan's")
 	}
-	if r.held, err = hold(plan, opt.Spare); err != nil {
-		return 1, err
-	}
-	r.lap("placeholders")
-	if err := r.limitsInForce(); err != nil {
+	if err := r.foundation(); err != nil {
 		return 1, err
 	}
 	if r.Engine == Native {
@@ -90,6 +86,51 @@ func (s *Sandbox) Run(plan *Plan, cmd Command, opt Options) (status int, err err
 	return r.supervise()
 }
 
+// Frame begins with what the plan is known to begin with, before the rest of it
+// is: its steps up to Show. Run says what came of it. Nothing is done where it has
+// to wait for something else (a folder that is yet to be made, a cgroup), nor to
+// a nil Sandbox.
+func (s *Sandbox) Frame(plan *Plan) {
+	if s == nil {
+		return
+	}
+	r := s.running
+	if r.limits.Pending() || slices.ContainsFunc(plan.Steps, func(s Step) bool { return s.View != NoPlaceholder }) {
+		return
+	}
+	r.frameErr = r.frame(plan.frame())
+}
+
+func (r *running) frame(steps []Step) error {
+	r.framed = slices.Clone(steps)
+	if r.Engine == Native {
+		return r.frameNative(steps)
+	}
+	return r.frameBwrap(steps)
+}
+
+// foundation makes the frame, if it is not made, and everything that has to be
+// there before the rest is.
+func (r *running) foundation() (err error) {
+	if r.frameErr != nil {
+		return r.frameErr
+	}
+	if r.held, err = hold(r.plan, r.opt.Spare); err != nil {
+		return err
+	}
+	r.lap("placeholders")
+	if err := r.limitsInForce(); err != nil {
+		return err
+	}
+	if r.framed == nil {
+		return r.frame(r.plan.frame())
+	}
+	if !slices.Equal(r.framed, r.plan.frame()) {
+		return errors.New("the sandbox was begun with another frame than the plan's")
+	}
+	return nil
+}
+
 // running is one sandbox, from the supervisor's side.
 type running struct {
 	Base
@@ -100,6 +141,7 @@ type running struct {
 	cmd    Command
 	opt    Options
 	held   *held
+	framed []Step // what of the plan is mounted, or being mounted
 
 	sock    int           // our end of the socket to PID 1
 	wait    func()        // waits for PID 1 (and bwrap)
@@ -111,6 +153,7 @@ type running struct {
 	netns   int           // its network namespace, where the plan needs it
 	front   *gate.Transparent
 
+	frameErr error
 	served   chan struct{} // closed when front is there, or serveErr
 	serveErr error
 	payload  int     // host pid
@@ -439,6 +482,12 @@ func (r *running) end() {
 	if r.opt.Watch != nil {
 		r.opt.Watch.stop()
 	}
+	looked := make(chan struct{})
+	if r.opt.Gone != nil {
+		go func() { r.opt.Gone(); close(looked) }()
+	} else {
+		close(looked)
+	}
 	// The last hold on the sandbox's mounts: to remove a placeholder that is
 	// still a mount point somewhere costs the kernel a grace period each.
 	if r.mntns >= 0 {
@@ -448,6 +497,7 @@ func (r *running) end() {
 	r.keeper.release()
 	r.held.release()
 	r.limits.end(r)
+	<-looked
 	r.lap("cleaned up")
 }
 

@@ -69,9 +69,27 @@ func init() {
 	}
 }
 
+// awaitOrder waits until the order is written: bubblewrap makes the frame while the
+// supervisor finds out what else there is. Without a supervisor there is none.
+func awaitOrder() {
+	var word [8]byte
+	for {
+		n, _, err := unix.Recvfrom(stageSock, word[:], 0)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == nil && n == 1:
+			return
+		}
+		fmt.Fprintln(os.Stderr, "[aigate] the inner stage is started by aigate alone")
+		os.Exit(1)
+	}
+}
+
 // runStage is the inner stage. It does not return.
 func runStage() {
 	var w inward
+	awaitOrder()
 	text, err := io.ReadAll(io.NewSectionReader(os.NewFile(stageOrder, "order"), 0, 1<<30))
 	ok := err == nil && os.Getpid() == 1
 	if ok {

@@ -24,14 +24,14 @@ type asked struct {
 	readOnly bool
 }
 
-// openSources opens what a plan takes from the host.
-func openSources(plan *Plan) (out []asked, err error) {
+// openSources opens what the frame of a plan takes from the host.
+func openSources(steps []Step) (out []asked, err error) {
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /: %w", err)
 	}
 	defer unix.Close(root)
-	for _, s := range plan.Steps {
+	for _, s := range steps {
 		a := asked{step: s, fd: -1}
 		if s.Kind == Bind || s.Kind == Show {
 			if a.fd, err = openBeneath(root, s.Path); err != nil {
@@ -150,8 +150,8 @@ func (r *running) asMeant() (err error) {
 		if gone, err = r.finishFromOutside(); err != nil {
 			return err
 		}
-		if err := unix.Send(r.sock, []byte{msgGo}, unix.MSG_NOSIGNAL); err != nil {
-			return r.broken(err)
+		if err := r.goOn(); err != nil {
+			return err
 		}
 		r.lap("mounts from outside")
 	} else {
