@@ -28,6 +28,12 @@ type Options struct {
 	OnDir    func(path string)
 	OnSocket func(path string)
 
+	// OnEntry is called for every entry with one of Names that a directory
+	// which the walk reads holds and the set does not name. Names that begin
+	// with * stand for all that end in the rest. It is called concurrently.
+	OnEntry func(path string)
+	Names   []string
+
 	Workers int // how many threads may read directories; 0: GOMAXPROCS
 }
 
@@ -390,7 +396,9 @@ func (f *finder) entry(w *worker, n *node, e entry) error {
 		live := advance(n.live, e.name, false)
 		if (n.bare || len(live) > 0) && !f.elsewhere(n, e.name) {
 			w.push(n, &node{name: e.name, bare: n.bare, live: live, aside: advance(n.aside, e.name, false)})
+			f.met(n, e.name)
 		}
+		return nil
 	case kindLink:
 		if live := advance(n.live, e.name, true); len(live) > 0 {
 			w.push(n, &node{name: e.name, live: live, follow: true, optional: true})
@@ -400,7 +408,22 @@ func (f *finder) entry(w *worker, n *node, e entry) error {
 			f.opts.OnSocket(join(n.path(), e.name))
 		}
 	}
+	f.met(n, e.name)
 	return nil
+}
+
+// met tells of an entry whose name the caller wants to know.
+func (f *finder) met(n *node, name string) {
+	for _, want := range f.opts.Names {
+		as := name
+		if ending, ok := strings.CutPrefix(want, "*"); ok && len(name) >= len(ending) {
+			as, want = name[len(name)-len(ending):], ending
+		}
+		if sameName(as, want) {
+			f.opts.OnEntry(join(n.path(), name))
+			return
+		}
+	}
 }
 
 // named puts an entry that may be named to the whole list.
@@ -443,6 +466,11 @@ func (f *finder) spelled(n *node) []string {
 	for _, c := range n.live {
 		if seg := &c.rule.segs[c.at]; seg.kind == literal {
 			names = append(names, seg.text)
+		}
+	}
+	for _, name := range f.opts.Names {
+		if !strings.HasPrefix(name, "*") {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

@@ -207,6 +207,21 @@ func TestWalkHooks(t *testing.T) {
 	}
 }
 
+// TestOnEntry: names of interest are told of where the walk goes, and nowhere else.
+func TestOnEntry(t *testing.T) {
+	root := tree(t, ".git/HEAD", "a/.git", "a/b/x.git/HEAD", "a/b/git", "c/.aigate.yaml", "c/not.aigate.yaml", "secrets/.git/HEAD", "d/.git -> ../.git")
+	var mu sync.Mutex
+	var met []string
+	res := mustWalk(t, parseAt(t, "/nowhere", "secrets/", ".env"), root, Options{Names: []string{".aigate.yaml", "*.git"}, OnEntry: func(path string) {
+		mu.Lock()
+		defer mu.Unlock()
+		met = append(met, strings.TrimPrefix(path, root))
+	}})
+	expect(t, "found", shown(root, res.Found), "secrets/")
+	slices.Sort(met)
+	expect(t, "met", met, "/.git", "/a/.git", "/a/b/x.git", "/c/.aigate.yaml", "/d/.git")
+}
+
 func TestPending(t *testing.T) {
 	root := tree(t, "home/.config/", "home/.npmrc", "home/app/")
 	home := root + "/home"

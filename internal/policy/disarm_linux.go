@@ -32,13 +32,12 @@ const aside = ".made-in-sandbox"
 func (p *Policy) Disarm() (moved []string, err error) {
 	var mu sync.Mutex
 	var dirs []string
-	// Only folders are of interest: no pattern has to be looked for.
 	set, err := match.Parse([]string{"**/.git"}, p.Home)
 	if err != nil {
 		return nil, err
 	}
-	found, err := set.Walk(p.Project, match.Options{OnDir: func(dir string) {
-		if p.foreignRepo(dir) {
+	found, err := set.Walk(p.Project, match.Options{Names: []string{"HEAD"}, OnEntry: func(head string) {
+		if dir := filepath.Dir(head); p.foreignRepo(dir) {
 			mu.Lock()
 			dirs = append(dirs, dir)
 			mu.Unlock()

@@ -55,7 +55,10 @@ func Begin(c *config.Config, h Host) (*Policy, error) {
 func (p *Policy) Finish() error {
 	p.outer = Enclosing(p.host)
 	met := &met{}
-	deny := walk("deny_read", p.config.DenyRead, p.host, match.Options{Roots: p.outer, OnDir: met.dir, OnSocket: met.socket})
+	deny := walk("deny_read", p.config.DenyRead, p.host, match.Options{Roots: p.outer, OnEntry: met.entry, Names: metNames, OnSocket: met.socket})
+	for _, root := range append(p.outer, p.Project) {
+		met.entry(root)
+	}
 	p.deny = deny.set
 	p.environment()
 	if err := p.gateway(); err != nil {
@@ -117,30 +120,36 @@ type met struct {
 	files   []string // protected wherever they lie
 }
 
-func (m *met) dir(path string) {
-	repo := isGitDir(path)
-	config := path + "/.aigate.yaml"
+// metNames are what entry wants to see: a stat for every folder of a large
+// project would cost as much as reading it.
+var metNames = []string{".aigate.yaml", ".vscode", "*.git"}
+
+func (m *met) entry(path string) {
 	var st unix.Stat_t
-	hasConfig := unix.Lstat(config, &st) == nil && !isPlaceholder(st)
-	editor := strings.HasSuffix(path, "/.vscode")
-	gitFile := unix.Lstat(path+"/.git", &st) == nil && !isDir(st) // leads git elsewhere
-	if !repo && !hasConfig && !editor && !gitFile {
+	if unix.Lstat(path, &st) != nil {
+		return // gone again
+	}
+	var repos, files []string
+	switch name := strings.ToLower(filepath.Base(path)); { // on a Mac case says nothing
+	case name == ".aigate.yaml":
+		if !isPlaceholder(st) {
+			files = []string{path}
+		}
+	case name == ".vscode":
+		for _, in := range []string{"tasks.json", "settings.json", "launch.json", "mcp.json"} {
+			files = append(files, path+"/"+in)
+		}
+	case isDir(st) && isGitDir(path):
+		repos = []string{path}
+	case name == ".git" && !isDir(st): // leads git elsewhere
+		files = []string{path}
+	}
+	if repos == nil && files == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if repo {
-		m.repos = append(m.repos, path)
-	}
-	if hasConfig {
-		m.files = append(m.files, config)
-	}
-	if gitFile {
-		m.files = append(m.files, path+"/.git")
-	}
-	if editor {
-		m.files = append(m.files, path+"/tasks.json", path+"/settings.json", path+"/launch.json", path+"/mcp.json")
-	}
+	m.repos, m.files = append(m.repos, repos...), append(m.files, files...)
 }
 
 func (m *met) socket(path string) {
