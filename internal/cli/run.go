@@ -247,6 +247,9 @@ func afterwards(pol *policy.Policy) (lines []string) {
 	if err != nil {
 		tell("repositories that the command made could not all be looked at: %v", err)
 	}
+	for _, path := range pol.Reopened() {
+		tell("opened %s, which the command had closed to you, to look for repositories in it", path)
+	}
 	for _, path := range pol.Moved() {
 		tell("denied, and no longer there: %s; if it was moved, see that a rule still names it", path)
 	}

@@ -245,7 +245,7 @@ func gone(err error) bool {
 
 // sowProject makes the project and the roots starting points of the walk.
 func (f *finder) sowProject() {
-	everywhere := !f.set.names.empty() || f.opts.OnSocket != nil
+	everywhere := !f.set.names.empty() || f.opts.OnSocket != nil || f.opts.OnEntry != nil
 	if f.inside == "" { // or else all of it is named
 		f.sow(&node{name: f.in.project, follow: true, bare: everywhere, live: f.globs(false)})
 	}

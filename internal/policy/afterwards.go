@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"os"
 	"slices"
 )
 
@@ -10,9 +9,10 @@ import (
 // nobody watched: at the very start, or because the watcher could not keep up.
 func (p *Policy) StrikeOut() (out []string, err error) {
 	for _, path := range p.Struck {
-		if exists(path) {
+		removed, failed := strikeOff(path)
+		err = errors.Join(err, failed)
+		if removed {
 			out = append(out, path)
-			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}
 	removed, _, _ := p.watch.all()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -29,43 +30,104 @@ import (
 const aside = ".made-in-sandbox"
 
 // Disarm does so for the whole project, and gives what was moved during the run.
+// A repository that the command made can lie in another one as well.
 func (p *Policy) Disarm() (moved []string, err error) {
-	var mu sync.Mutex
-	var dirs []string
-	set, err := match.Parse([]string{"**/.git"}, p.Home)
-	if err != nil {
-		return nil, err
+	dirs, links, err := p.gitPlaces()
+	for _, link := range links {
+		err = errors.Join(err, p.disarmLink(link))
 	}
-	found, err := set.Walk(p.Project, match.Options{Names: []string{"HEAD"}, OnEntry: func(head string) {
-		if dir := filepath.Dir(head); p.foreignRepo(dir) {
-			mu.Lock()
-			dirs = append(dirs, dir)
-			mu.Unlock()
+	for _, dir := range dirs {
+		if p.foreignRepo(dir) {
+			err = errors.Join(err, p.disarmRepo(dir), p.disarmHooks(dir))
 		}
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("look for repositories that the command made: %w", err)
-	}
-	for _, f := range found.Found {
-		if !f.Dir {
-			err = errors.Join(err, p.disarmLink(f.Path))
-		} else if p.foreignRepo(f.Path) {
-			dirs = append(dirs, f.Path)
-		}
-	}
-	slices.Sort(dirs)
-	for _, dir := range slices.Compact(dirs) {
-		err = errors.Join(err, p.disarmRepo(dir))
 	}
 	p.disarmed.mu.Lock()
 	defer p.disarmed.mu.Unlock()
 	return slices.Clone(p.disarmed.paths), err
 }
 
-// disarmed is what was moved aside.
+// gitPlaces gives the folders of the project that hold a HEAD, and what is called
+// .git and is no folder. Git enters a folder that cannot be listed, so one that the
+// command closed to us is opened.
+func (p *Policy) gitPlaces() (dirs, links []string, err error) {
+	var mu sync.Mutex
+	see := match.Options{Names: []string{"HEAD", ".git"}, OnEntry: func(path string) {
+		var st unix.Stat_t
+		mu.Lock()
+		defer mu.Unlock()
+		if filepath.Base(path) == "HEAD" {
+			dirs = append(dirs, filepath.Dir(path))
+		} else if unix.Lstat(path, &st) == nil && !isDir(st) {
+			links = append(links, path)
+		}
+	}}
+	set, err := match.Parse(nil, p.Home) // only places are of interest, no pattern has to be looked for
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := set.Walk(p.Project, see)
+	for closed := found.Unreadable; err == nil && len(closed) > 0; closed = closed[1:] {
+		if opened, e := p.reopen(closed[0]); e != nil {
+			return dirs, links, e
+		} else if !opened {
+			continue
+		}
+		if found, err = set.Rescan(p.Project, closed[0], see); err == nil {
+			closed = append(closed, found.Unreadable...)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("look for repositories that the command made: %w", err)
+	}
+	slices.Sort(dirs)
+	slices.Sort(links)
+	return slices.Compact(dirs), slices.Compact(links), err
+}
+
+// reopen lets the caller look into a folder of his own that was closed to him during
+// the run. One that was closed before is hidden.
+func (p *Policy) reopen(dir string) (opened bool, err error) {
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
+	fd, err := openWith(dir, flags)
+	if err != nil {
+		return false, ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, err
+	}
+	if !p.isFresh(st) || int(st.Uid) != os.Geteuid() || st.Mode&0o500 == 0o500 {
+		return false, nil
+	}
+	if !openUp(fd) {
+		return false, fmt.Errorf("%s, which the command closed, cannot be opened", dir)
+	}
+	p.disarmed.mu.Lock()
+	defer p.disarmed.mu.Unlock()
+	p.disarmed.opened = append(p.disarmed.opened, dir)
+	return true, nil
+}
+
+// openUp gives the owner of an open folder, if we are that, all rights again: the
+// command may have closed it.
+func openUp(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), st.Mode&0o7777|0o700) == nil
+}
+
+// disarmed is what was moved aside, and what was opened to look into.
 type disarmed struct {
-	mu    sync.Mutex
-	paths []string
+	mu            sync.Mutex
+	paths, opened []string
+}
+
+// Reopened gives the folders that the command had closed to the caller and that
+// Disarm has opened.
+func (p *Policy) Reopened() []string {
+	p.disarmed.mu.Lock()
+	defer p.disarmed.mu.Unlock()
+	return slices.Clone(p.disarmed.opened)
 }
 
 // foreignRepo says that git would take a folder for a repository, and that it is
@@ -74,7 +136,7 @@ func (p *Policy) foreignRepo(dir string) bool {
 	if !exists(filepath.Join(dir, "HEAD")) || !isWorktreeOrGitDir(dir) {
 		return false
 	}
-	return !slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) && p.writableRoot(dir) != ""
+	return !slices.Contains(p.repos, dir) && p.writableRoot(dir) != ""
 }
 
 // rearm judges what has just come into being: see rescan.
@@ -109,7 +171,7 @@ func (p *Policy) disarmRepo(dir string) error {
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
-		if !fresh || name == "config" && plainGitConfig(text) || name == "commondir" && p.leadsHome(dir, text) {
+		if !fresh || name == "config" && plainGitConfig(text, dir, p.Project) || name == "commondir" && p.leadsHome(dir, text) {
 			continue
 		}
 		if err := p.moveAside(fd, dir, name); err != nil {
@@ -117,6 +179,43 @@ func (p *Policy) disarmRepo(dir string) error {
 		}
 	}
 	return nil
+}
+
+// disarmHooks moves hooks aside that the command made. It is for the end of the run:
+// the command may well have use for them.
+func (p *Policy) disarmHooks(dir string) error {
+	fd, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if unix.Fstatat(fd, "hooks", &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return nil
+	}
+	if !isDir(st) {
+		if !isLink(st) || !p.isFresh(st) {
+			return nil
+		}
+		return p.moveAside(fd, dir, "hooks")
+	}
+	dir = filepath.Join(dir, "hooks")
+	hooks, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	f := os.NewFile(uintptr(hooks), dir)
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sample") || strings.Contains(name, aside) || unix.Fstatat(hooks, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			continue
+		}
+		if p.isFresh(st) && !isDir(st) && (isLink(st) || st.Mode&0o111 != 0) {
+			err = errors.Join(err, p.moveAside(hooks, dir, name))
+		}
+	}
+	return err
 }
 
 // disarmLink does so with a file or a symlink called .git that leads elsewhere
@@ -200,7 +299,11 @@ func (p *Policy) moveAside(fd int, dir, name string) error {
 		if n > 0 {
 			to += fmt.Sprint(".", n)
 		}
-		switch err := unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE); err {
+		err := unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE)
+		if err == unix.EACCES && openUp(fd) {
+			err = unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE)
+		}
+		switch err {
 		case nil:
 			p.disarmed.mu.Lock()
 			defer p.disarmed.mu.Unlock()
@@ -224,8 +327,11 @@ func ignoreGone(err error) error {
 
 // openPlainly opens a folder without following a link anywhere on the way.
 func openPlainly(dir string) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
-	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	return openWith(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW)
+}
+
+func openWith(dir string, flags int) (int, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_SYMLINKS})
 	if err == unix.ENOSYS { // inside another aigate
 		fd, err = unix.Open(dir, flags, 0)
 	}
@@ -274,7 +380,9 @@ var plainKeys = map[string][]string{
 	"submodule":  {"active", "url"},
 }
 
-func plainGitConfig(text string) bool {
+// plainGitConfig says that a configuration is such a one. That of a submodule in dir
+// tells where its files are, in the project.
+func plainGitConfig(text, dir, project string) bool {
 	section := ""
 	for line := range strings.Lines(text) {
 		line = strings.Trim(line, " \t\n")
@@ -289,6 +397,12 @@ func plainGitConfig(text string) bool {
 			continue
 		}
 		m := plainSetting().FindStringSubmatch(line)
+		if m != nil && section == "core" && strings.EqualFold(m[1], "worktree") {
+			if real, _, err := realPath(absolute(dir, m[2])); err == nil && below(real, project) {
+				continue
+			}
+			return false
+		}
 		if m == nil || !slices.Contains(plainKeys[section], strings.ToLower(m[1])) && section != "color" && section != "advice" {
 			return false
 		}
@@ -297,4 +411,28 @@ func plainGitConfig(text string) bool {
 		}
 	}
 	return true
+}
+
+// strikeOff removes a file that must not be, and follows no link on the way to
+// it: another sandbox may exchange a folder for one just then. What is no file git
+// does not read.
+func strikeOff(path string) (removed bool, err error) {
+	dir, name := filepath.Split(path)
+	fd, err := openWith(filepath.Clean(dir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW)
+	if err != nil {
+		return false, ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	err = unix.Unlinkat(fd, name, 0)
+	if err == unix.EACCES && openUp(fd) {
+		err = unix.Unlinkat(fd, name, 0)
+	}
+	switch err {
+	case nil:
+		return true, nil
+	case unix.ENOENT, unix.EISDIR:
+		return false, nil
+	default:
+		return false, fmt.Errorf("remove %s, which must not be: %w", path, err)
+	}
 }

@@ -43,7 +43,8 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 		}
 	}
 	slices.Sort(met.repos)
-	for _, repo := range append(met.repos, p.gitDirsOutside()...) {
+	met.repos = slices.Compact(met.repos)
+	for _, repo := range slices.Concat(met.repos, p.gitDirsOutside()) {
 		for _, r := range append(submodules(repo), repo) {
 			if err := p.guardRepo(r); err != nil {
 				return err

@@ -122,7 +122,7 @@ type met struct {
 
 // metNames are what entry wants to see: a stat for every folder of a large
 // project would cost as much as reading it.
-var metNames = []string{".aigate.yaml", ".vscode", "*.git"}
+var metNames = []string{".aigate.yaml", ".vscode", "*.git", "HEAD"}
 
 func (m *met) entry(path string) {
 	var st unix.Stat_t
@@ -138,6 +138,11 @@ func (m *met) entry(path string) {
 	case name == ".vscode":
 		for _, in := range []string{"tasks.json", "settings.json", "launch.json", "mcp.json"} {
 			files = append(files, path+"/"+in)
+		}
+	case name == "head":
+		// A repository under any name: bare, or what a .git file leads to.
+		if dir := filepath.Dir(path); exists(dir+"/objects") && !exists(dir+"/commondir") {
+			repos = []string{dir}
 		}
 	case isDir(st) && isGitDir(path):
 		repos = []string{path}
@@ -232,6 +237,9 @@ func (p *Policy) hidden(deny walked) error {
 			return fmt.Errorf("deny_read %s: %w", f.Pattern, err)
 		}
 		if below(p.Project, real) {
+			if f.Path != real {
+				return fmt.Errorf("deny_read %s hides the project itself: %s leads to %s", f.Pattern, f.Path, real)
+			}
 			return fmt.Errorf("deny_read %s hides the project itself (%s)", f.Pattern, real)
 		}
 		p.hide(real, isDir(st), f.Pattern)

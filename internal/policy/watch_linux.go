@@ -2,9 +2,7 @@ package policy
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -303,8 +301,8 @@ func (w *watch) strike(path string) error {
 	if !slices.Contains(w.policy.Struck, path) {
 		return nil
 	}
-	if err := os.RemoveAll(path); err != nil {
-		return fmt.Errorf("remove %s, which must not be: %w", path, err)
+	if removed, err := strikeOff(path); !removed {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

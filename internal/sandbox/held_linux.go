@@ -174,6 +174,9 @@ func (h *held) release() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.done {
+		return // a descriptor that is closed twice is somebody else's the second time
+	}
 	if h.timer != nil {
 		h.timer.Stop()
 	}
@@ -186,6 +189,13 @@ func (h *held) release() {
 	// Once for each folder: the lock is lost when it is refused, and to ask
 	// again while another run asks would refuse both.
 	alone := map[int]bool{}
+	closed := map[int]uint32{} // folders that the command closed to us, and their modes
+	for _, fd := range h.dirs {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil && st.Mode&0o300 != 0o300 && unix.Fchmod(fd, st.Mode&0o7777|0o300) == nil {
+			closed[fd] = st.Mode & 0o7777
+		}
+	}
 	for i := len(h.entries) - 1; i >= 0; i-- {
 		e := h.entries[i]
 		if _, asked := alone[e.parent]; !asked {
@@ -196,6 +206,9 @@ func (h *held) release() {
 		}
 	}
 	for _, fd := range h.dirs {
+		if mode, ok := closed[fd]; ok {
+			unix.Fchmod(fd, mode)
+		}
 		unix.Close(fd)
 	}
 	h.spare.close()

@@ -153,3 +153,24 @@ func TestNoSpares(t *testing.T) {
 		t.Errorf("left behind: %q", after)
 	}
 }
+
+// TestReleaseTwice: a start that fails releases what it held, and so does the end of the run. A descriptor may be another's by then.
+func TestReleaseTwice(t *testing.T) {
+	root := t.TempDir()
+	if err := LaySpares(filepath.Join(root, SpareFolder)); err != nil {
+		t.Fatal(err)
+	}
+	h, err := hold(&Plan{Steps: []Step{{Kind: Protect, Path: filepath.Join(root, "missing", "x"), View: DirView}}}, filepath.Join(root, SpareFolder))
+	if err == nil {
+		t.Fatal("held a name in a folder that is not there")
+	}
+	f, err := os.Open(root) // has the number now
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h.release()
+	if _, err := f.Stat(); err != nil {
+		t.Error(err)
+	}
+}
