@@ -284,7 +284,13 @@ func runError(err error, name string) error {
 	if errors.Is(err, sandbox.ErrEnded) {
 		return err
 	}
-	return fmt.Errorf("the sandbox could not be built, nothing was started: %w%s", err, doctor.Explain())
+	why := ""
+	if errors.Is(err, syscall.EMFILE) {
+		why = "; this process may have no more files open: ulimit -n 1024, or whatever started it"
+	} else {
+		why = doctor.Explain()
+	}
+	return fmt.Errorf("the sandbox could not be built, nothing was started: %w%s", err, why)
 }
 
 // lookAtCaller gathers what Resolve must know.
