@@ -284,10 +284,8 @@ func runError(err error, name string) error {
 	if errors.Is(err, sandbox.ErrEnded) {
 		return err
 	}
-	why := ""
-	if errors.Is(err, syscall.EMFILE) {
-		why = "; this process may have no more files open: ulimit -n 1024, or whatever started it"
-	} else {
+	why := "; this process may have no more files open: ulimit -n 1024, or whatever started it"
+	if !errors.Is(err, syscall.EMFILE) {
 		why = doctor.Explain()
 	}
 	return fmt.Errorf("the sandbox could not be built, nothing was started: %w%s", err, why)
