@@ -295,8 +295,9 @@ func (p *Policy) guardTree(dir string, perTree bool) error {
 
 // underWay are the files of a rebase or a cherry-pick that has stopped. The
 // command may rebase, so they can be written; but a "git rebase --continue"
-// later, outside, would run their exec lines. What is new in them is told of.
-var underWay = []string{"rebase-merge/git-rebase-todo", "rebase-apply", "sequencer/todo"}
+// later, outside, would run their exec lines. And files of an old kind say where
+// a push goes to by the name of a remote. What is new in them is told of.
+var underWay = []string{"rebase-merge/git-rebase-todo", "rebase-apply", "sequencer/todo", "remotes", "branches"}
 
 // stamp changes with a file, or with what a folder holds; "" when it is not there.
 func stamp(path string) string {
