@@ -105,6 +105,10 @@ func (s *Stream) look(begin int) {
 	}
 	for i := begin; i < len(s.buf); {
 		if !s.idle() {
+			if to := s.goOn(filter, i); to > i {
+				i = to
+				continue
+			}
 			s.byte(i)
 			i++
 			continue
@@ -138,6 +142,46 @@ func (s *Stream) tryAll(f *filter, i, end int) int {
 	if passed {
 		s.text.before = after(s.buf[i-1])
 	}
+	return i
+}
+
+// mostGoneOn is less than the window, so that marks at its ends leave no gap.
+const mostGoneOn = window / 4
+
+// goOn takes bytes as byte does, as long as they are in the middle of a single attempt, and nothing else begins or
+// ends: most of a token. It gives the first byte that it did not take.
+func (s *Stream) goOn(f *filter, i int) int {
+	x := s.ctx
+	if s.esc != noEscape || x != &s.text || len(x.attempts) != 1 || len(x.armed) > 0 || x.block.left > 0 {
+		return i
+	}
+	t := &x.attempts[0]
+	state, begin, matched := t.state, i, -1
+	if t.show > 0 || state.gen != s.a.gen {
+		return i
+	}
+	for end := min(len(s.buf)-1, i+mostGoneOn); i < end; i++ {
+		c := s.buf[i]
+		if c == esc || state.next == nil || s.m.first[c] != 0 && f.starts[uint16(c)|uint16(s.buf[i+1])<<8] {
+			break
+		}
+		class := s.m.classes[c]
+		next := state.next[class]
+		if next == nil || next.block || next.arms != nil || len(next.list) == 0 || state.ended != nil && state.ended[class] {
+			break // dead has no list
+		}
+		if state = next; next.match {
+			matched = i + 1
+		}
+	}
+	if i == begin {
+		return i
+	}
+	t.state = state
+	if matched > 0 {
+		x.mark(span{from: s.reach(t.from, matched), to: matched})
+	}
+	x.end, x.before = i, after(s.buf[i-1])
 	return i
 }
 
