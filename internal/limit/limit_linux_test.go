@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"bufio"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -216,6 +218,50 @@ func TestAskedFor(t *testing.T) {
 }
 
 // A systemd that does not answer holds a run up for a while, not for ever.
+// TestHangUp ends a conversation in the middle of what systemd is saying: between the head of a message and its body.
+func TestHangUp(t *testing.T) {
+	dir, err := os.MkdirTemp("", "limit") // a socket's name has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "private"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	said := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			said <- err
+			return
+		}
+		for lines := bufio.NewScanner(c); lines.Scan() && lines.Text() != "BEGIN"; {
+			answer := "REJECTED EXTERNAL"
+			if strings.HasPrefix(lines.Text(), "AUTH EXTERNAL") {
+				answer = "DATA"
+			} else if strings.HasPrefix(lines.Text(), "DATA") {
+				answer = "OK 0123456789abcdef0123456789abcdef"
+			}
+			fmt.Fprint(c, answer, "\r\n")
+		}
+		// A signal with a body of 8 bytes and one field in its head, PATH, up to the padding behind it.
+		_, err = c.Write([]byte("l\x04\x00\x01\x08\x00\x00\x00\x01\x00\x00\x00\x0c\x00\x00\x00\x01\x01o\x00\x03\x00\x00\x00/ab\x00"))
+		said <- err
+	}()
+	s, err := dial(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-said; err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // it has been read
+	s.close()
+	time.Sleep(50 * time.Millisecond) // and nobody panics
+}
+
 func TestSystemdHangs(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "limit") // a socket's name has 108 bytes

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -55,7 +56,7 @@ func dial(path string) (*scope, error) {
 	err = c.SetDeadline(time.Now().Add(patience))
 	var conn *dbus.Conn
 	if err == nil {
-		conn, err = dbus.NewConn(c)
+		conn, err = dbus.NewConn(&quiet{Conn: c})
 	}
 	if err == nil {
 		err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))})
@@ -68,6 +69,28 @@ func dial(path string) (*scope, error) {
 		return nil, fmt.Errorf("talk to systemd at %s: %w", path, err)
 	}
 	return &scope{conn: conn, name: fmt.Sprintf("aigate-%d-%x.scope", os.Getpid(), time.Now().UnixNano()&0xffffff)}, nil
+}
+
+// quiet is a connection that says nothing of its end when that is ours: godbus
+// reads on in a goroutine, and panics when it is told of an error between the head
+// of a message and its body. That goroutine stays where it is, then; there is one
+// in a run.
+type quiet struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+func (q *quiet) Read(b []byte) (int, error) {
+	n, err := q.Conn.Read(b)
+	if n == 0 && err != nil && q.closed.Load() {
+		select {}
+	}
+	return n, err
+}
+
+func (q *quiet) Close() error {
+	q.closed.Store(true)
+	return q.Conn.Close()
 }
 
 type property struct {
