@@ -14,6 +14,8 @@ import (
 //	sudo CMD...       runs CMD as root the way that sudo does when she calls it
 //	runner CMD...     runs CMD as the sandbox's user, in no sandbox
 //
+// It sees its own processes only: another test's, of the same free uid, would keep userdel(8) from removing a user.
+//
 // The script's exit status and output are those of the command.
 func (s *story) machine(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {

@@ -217,19 +217,25 @@ func TestAskedFor(t *testing.T) {
 	}
 }
 
-// A systemd that does not answer holds a run up for a while, not for ever.
-// TestHangUp ends a conversation in the middle of what systemd is saying: between the head of a message and its body.
-func TestHangUp(t *testing.T) {
+// standIn listens where systemd would.
+func standIn(t *testing.T) net.Listener {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "limit") // a socket's name has 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	l, err := net.Listen("unix", filepath.Join(dir, "private"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// TestHangUp ends a conversation in the middle of what systemd is saying: between the head of a message and its body.
+func TestHangUp(t *testing.T) {
+	l := standIn(t)
 	said := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
@@ -262,18 +268,10 @@ func TestHangUp(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // and nobody panics
 }
 
+// A systemd that does not answer holds a run up for a while, not for ever.
 func TestSystemdHangs(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "limit") // a socket's name has 108 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "private"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := standIn(t)
 	done := make(chan error, 1)
 	go func() {
 		_, err := dial(l.Addr().String())

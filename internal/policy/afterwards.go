@@ -9,7 +9,7 @@ import (
 // nobody watched: at the very start, or because the watcher could not keep up.
 func (p *Policy) StrikeOut() (out []string, err error) {
 	for _, path := range p.Struck {
-		removed, failed := strikeOff(path)
+		removed, failed := p.strikeOff(path)
 		err = errors.Join(err, failed)
 		if removed {
 			out = append(out, path)

@@ -66,15 +66,13 @@ func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 		return nil, nil, err
 	}
 	found, err := set.Walk(p.Project, see)
-	for closed := found.Unreadable; err == nil && len(closed) > 0; closed = closed[1:] {
-		if opened, e := p.reopen(closed[0]); e != nil {
-			return dirs, links, e
-		} else if !opened {
-			continue
-		}
-		if found, err = set.Rescan(p.Project, closed[0], see); err == nil {
+	for closed := found.Unreadable; len(closed) > 0; closed = closed[1:] {
+		opened, e := p.reopen(closed[0])
+		if opened {
+			found, e = set.Rescan(p.Project, closed[0], see)
 			closed = append(closed, found.Unreadable...)
 		}
+		err = errors.Join(err, e) // and on: what cannot be looked into hides nothing else
 	}
 	if err != nil {
 		err = fmt.Errorf("look for repositories that the command made: %w", err)
@@ -93,15 +91,8 @@ func (p *Policy) reopen(dir string) (opened bool, err error) {
 		return false, ignoreGone(err)
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return false, err
-	}
-	if !p.isFresh(st) || int(st.Uid) != os.Geteuid() || st.Mode&0o500 == 0o500 {
+	if !p.openUp(fd, 0o500) {
 		return false, nil
-	}
-	if !openUp(fd) {
-		return false, fmt.Errorf("%s, which the command closed, cannot be opened", dir)
 	}
 	p.disarmed.mu.Lock()
 	defer p.disarmed.mu.Unlock()
@@ -109,11 +100,14 @@ func (p *Policy) reopen(dir string) (opened bool, err error) {
 	return true, nil
 }
 
-// openUp gives the owner of an open folder, if we are that, all rights again: the
-// command may have closed it.
-func openUp(fd int) bool {
+// openUp gives us all rights again to an open folder of our own, if these are
+// missing and it was closed during the run.
+func (p *Policy) openUp(fd int, missing uint32) bool {
 	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), st.Mode&0o7777|0o700) == nil
+	if unix.Fstat(fd, &st) != nil || st.Mode&missing == missing || !p.isFresh(st) || int(st.Uid) != os.Geteuid() {
+		return false
+	}
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), st.Mode&0o7777|0o700) == nil
 }
 
 // disarmed is what was moved aside, and what was opened to look into.
@@ -300,7 +294,7 @@ func (p *Policy) moveAside(fd int, dir, name string) error {
 			to += fmt.Sprint(".", n)
 		}
 		err := unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE)
-		if err == unix.EACCES && openUp(fd) {
+		if err == unix.EACCES && p.openUp(fd, 0o300) {
 			err = unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE)
 		}
 		switch err {
@@ -416,7 +410,7 @@ func plainGitConfig(text, dir, project string) bool {
 // strikeOff removes a file that must not be, and follows no link on the way to
 // it: another sandbox may exchange a folder for one just then. What is no file git
 // does not read.
-func strikeOff(path string) (removed bool, err error) {
+func (p *Policy) strikeOff(path string) (removed bool, err error) {
 	dir, name := filepath.Split(path)
 	fd, err := openWith(filepath.Clean(dir), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW)
 	if err != nil {
@@ -424,7 +418,7 @@ func strikeOff(path string) (removed bool, err error) {
 	}
 	defer unix.Close(fd)
 	err = unix.Unlinkat(fd, name, 0)
-	if err == unix.EACCES && openUp(fd) {
+	if err == unix.EACCES && p.openUp(fd, 0o300) {
 		err = unix.Unlinkat(fd, name, 0)
 	}
 	switch err {

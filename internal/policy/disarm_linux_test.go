@@ -29,7 +29,7 @@ func TestStrikeOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]bool{"own": true, "link": false, "folder": false, "nothing": false} {
-		removed, err := strikeOff(filepath.Join(root, dir, "config.worktree"))
+		removed, err := (&Policy{}).strikeOff(filepath.Join(root, dir, "config.worktree"))
 		if removed != want || err != nil {
 			t.Errorf("%s: removed %v, %v", dir, removed, err)
 		}

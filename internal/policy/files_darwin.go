@@ -70,4 +70,4 @@ func (p *Policy) strikeBefore() {
 }
 
 // strikeOff has nothing to do: nothing is struck here.
-func strikeOff(string) (removed bool, err error) { return false, nil }
+func (p *Policy) strikeOff(string) (removed bool, err error) { return false, nil }

@@ -301,7 +301,7 @@ func (w *watch) strike(path string) error {
 	if !slices.Contains(w.policy.Struck, path) {
 		return nil
 	}
-	if removed, err := strikeOff(path); !removed {
+	if removed, err := w.policy.strikeOff(path); !removed {
 		return err
 	}
 	w.mu.Lock()

@@ -115,6 +115,9 @@ func (r *running) foundation() (err error) {
 	if r.frameErr != nil {
 		return r.frameErr
 	}
+	if r.framed != nil && !slices.Equal(r.framed, r.plan.frame()) {
+		return errors.New("the sandbox was begun with another frame than the plan's")
+	}
 	if r.held, err = hold(r.plan, r.opt.Spare); err != nil {
 		return err
 	}
@@ -122,13 +125,10 @@ func (r *running) foundation() (err error) {
 	if err := r.limitsInForce(); err != nil {
 		return err
 	}
-	if r.framed == nil {
-		return r.frame(r.plan.frame())
+	if r.framed != nil {
+		return nil
 	}
-	if !slices.Equal(r.framed, r.plan.frame()) {
-		return errors.New("the sandbox was begun with another frame than the plan's")
-	}
-	return nil
+	return r.frame(r.plan.frame())
 }
 
 // running is one sandbox, from the supervisor's side.
