@@ -176,6 +176,7 @@ func (s *story) commands() map[string]func(*testscript.TestScript, bool, []strin
 		"leaked":    s.leaked,
 		"snapshot":  s.snapshot,
 		"unchanged": s.unchanged,
+		"settles":   s.settles,
 		"start":     s.start,
 		"finish":    s.finish,
 		"signal":    s.signal,

@@ -48,6 +48,25 @@ func (s *story) snapshot(ts *testscript.TestScript, neg bool, args []string) {
 
 // unchanged [PATH...]: everything a snapshot was made of (or these) is as it was: kind, mode, owner, content.
 func (s *story) unchanged(ts *testscript.TestScript, neg bool, args []string) {
+	switch changed := s.changes(ts, args); {
+	case changed != "" && !neg:
+		ts.Fatalf("%s", changed)
+	case changed == "" && neg:
+		ts.Fatalf("nothing changed")
+	}
+}
+
+// settles [PATH...]: it will be before long, though nobody says when.
+func (s *story) settles(ts *testscript.TestScript, neg bool, args []string) {
+	for limit := time.Now().Add(s.patience); s.changes(ts, args) != ""; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(limit) {
+			s.unchanged(ts, neg, args)
+		}
+	}
+}
+
+// changes tells what is not as in the snapshots, "" when all is.
+func (s *story) changes(ts *testscript.TestScript, args []string) (changed string) {
 	if len(args) == 0 {
 		for p := range s.kept {
 			args = append(args, p)
@@ -56,7 +75,6 @@ func (s *story) unchanged(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 0 {
 		ts.Fatalf("no snapshot")
 	}
-	changed := ""
 	for _, p := range args {
 		p = ts.MkAbs(p)
 		before, ok := s.kept[p]
@@ -69,12 +87,7 @@ func (s *story) unchanged(ts *testscript.TestScript, neg bool, args []string) {
 			changed += fmt.Sprintf("%s CHANGED on the host\nbefore:\n%snow:\n%s", p, before, now)
 		}
 	}
-	switch {
-	case changed != "" && !neg:
-		ts.Fatalf("%s", changed)
-	case changed == "" && neg:
-		ts.Fatalf("nothing changed")
-	}
+	return changed
 }
 
 // fingerprint is a text that differs when anything below path does. A path that does not exist has one too.
@@ -89,6 +102,10 @@ func fingerprint(path string) (string, error) {
 			return err
 		}
 		info, err := d.Info()
+		if os.IsNotExist(err) { // since the folder was read
+			lines = append(lines, "absent "+p)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -97,6 +114,10 @@ func fingerprint(path string) (string, error) {
 		switch {
 		case info.Mode().IsRegular():
 			f, err := os.Open(p)
+			if os.IsNotExist(err) {
+				lines = append(lines, "absent "+p)
+				return nil
+			}
 			if err != nil {
 				return err
 			}

@@ -70,13 +70,14 @@ func noVM() error {
 	return nil
 }
 
-// inVM runs those scripts.
+// inVM runs those scripts. A guest whose kernel falls over (seen once: 6.12, in its scheduler) has not answered, and is asked
+// once more.
 func inVM(t *testing.T, uid, only string, env []string) {
-	cmd := exec.Command("vm/run-in-vm.sh", filepath.Join(place, "bin/e2e.test"), "-test.v", "-test.timeout=170m",
-		"-test.run", "^TestScripts$/plain/"+only)
-	cmd.Env = append(os.Environ(), append(env, "VM_UID="+uid, "VM_TIMEOUT=10000", "VM_ENV=AIGATE_E2E_PLACE AIGATE_E2E_SLOW", "AIGATE_E2E_PLACE="+place, "AIGATE_E2E_SLOW=10")...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	out, err := cmd.CombinedOutput()
+	out, err := startVM(uid, only, env)
+	if err != nil && strings.Contains(string(out), kernelPanic) {
+		fmt.Fprintf(os.Stderr, "e2e: the guest's kernel panicked, once more: %s\n", tail(string(out), 4_000))
+		out, err = startVM(uid, only, env)
+	}
 	text := string(out)
 	passed := strings.Count(text, "--- PASS: TestScripts/plain/") - strings.Count(text, "/attack (")
 	if err != nil || passed < 1 {
@@ -87,6 +88,16 @@ func inVM(t *testing.T, uid, only string, env []string) {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
+}
+
+const kernelPanic = "Kernel panic - not syncing"
+
+func startVM(uid, only string, env []string) ([]byte, error) {
+	cmd := exec.Command("vm/run-in-vm.sh", filepath.Join(place, "bin/e2e.test"), "-test.v", "-test.timeout=170m",
+		"-test.run", "^TestScripts$/plain/"+only)
+	cmd.Env = append(os.Environ(), append(env, "VM_UID="+uid, "VM_TIMEOUT=10000", "VM_ENV=AIGATE_E2E_PLACE AIGATE_E2E_SLOW", "AIGATE_E2E_PLACE="+place, "AIGATE_E2E_SLOW=10")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	return cmd.CombinedOutput()
 }
 
 func tail(text string, n int) string {

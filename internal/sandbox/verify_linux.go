@@ -191,11 +191,34 @@ func (r *running) isHere() error {
 
 // nothingReturned is asked when paths of the plan were gone as they were to be
 // covered. A path that is gone needs no cover, and where it went the watcher
-// looks; but one that is back now would be uncovered.
+// looks; but one that is back now would be uncovered. An editor that saves a
+// file or a server that makes its socket anew is through with it, and it is
+// covered then; what keeps moving ends the start.
 func (r *running) nothingReturned() error {
+	const tries = 3
+	for try := 1; ; try++ {
+		back, err := r.returned()
+		if err != nil || len(back) == 0 {
+			return err
+		}
+		if try == tries {
+			return &MovedError{back[0].Path}
+		}
+		if err := join(r.mntns, r.plan, func(p *program) {
+			for _, s := range back {
+				p.late(s)
+			}
+		}); err != nil {
+			return err
+		}
+	}
+}
+
+// returned gives the steps whose paths are there and not covered.
+func (r *running) returned() (back []Step, err error) {
 	var late []Step
 	var saw []looked
-	return joinAndSee(r.mntns, r.plan, func(p *program) {
+	err = joinAndSee(r.mntns, r.plan, func(p *program) {
 		for _, s := range r.plan.Steps {
 			if isLate(s.Kind) {
 				late, saw = append(late, s), append(saw, p.lookInside(s.Path))
@@ -204,11 +227,12 @@ func (r *running) nothingReturned() error {
 	}, func(*program) error {
 		for i, s := range late {
 			if is := saw[i].seen(); is.ino != 0 && !is.mount {
-				return &MovedError{s.Path}
+				back = append(back, s)
 			}
 		}
 		return nil
 	})
+	return back, err
 }
 
 // MovedError is a path that was put elsewhere while the sandbox was built.

@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/AxeForging/aigate/internal/term"
 	"golang.org/x/sys/unix"
@@ -32,6 +34,11 @@ func trap(t *testing.T, before string) string {
 // runIn runs a shell command in a sandbox whose one writable folder is dir.
 func runIn(t *testing.T, engine Engine, bwrap, dir, command string, more ...Step) error {
 	t.Helper()
+	return runWith(t, engine, bwrap, dir, command, Options{}, more...)
+}
+
+func runWith(t *testing.T, engine Engine, bwrap, dir, command string, opt Options, more ...Step) error {
+	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +54,7 @@ func runIn(t *testing.T, engine Engine, bwrap, dir, command string, more ...Step
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := begun.Run(plan, cmd, Options{})
+	status, err := begun.Run(plan, cmd, opt)
 	if err == nil && status != 0 {
 		t.Errorf("status %d", status)
 	}
@@ -89,6 +96,36 @@ func TestBwrapMountsWhatWasMeant(t *testing.T) {
 			var moved *MovedError
 			if c.fails && err != nil && !errors.As(err, &moved) {
 				t.Logf("refused by bubblewrap: %v", err)
+			}
+		})
+	}
+}
+
+// A file that is to be hidden is gone for the moment in which it would be: as an
+// editor has it that saves it, or a server that makes its socket anew.
+func TestReturned(t *testing.T) {
+	bwrap, err := exec.LookPath("bwrap")
+	if err != nil {
+		t.Fatal("apt-get install bubblewrap: ", err)
+	}
+	for engine, after := range map[Engine]string{Native: "namespaces and mounts", Bwrap: "mounts from outside"} {
+		t.Run(string(engine), func(t *testing.T) {
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			secret, back := filepath.Join(dir, "secret"), false
+			opt := Options{Timing: func(stage string, _ time.Duration) {
+				if stage == after {
+					back = os.WriteFile(secret, []byte("secret\n"), 0o644) == nil
+				}
+			}}
+			err = runWith(t, engine, bwrap, dir, "wc -c < "+secret+" > "+dir+"/read", opt, Step{Kind: Mask, Path: secret})
+			if err != nil || !back {
+				t.Fatalf("%v; the file came back: %v", err, back)
+			}
+			if read, err := os.ReadFile(filepath.Join(dir, "read")); err != nil || strings.TrimSpace(string(read)) != "0" {
+				t.Errorf("bytes read: %q, %v", read, err)
 			}
 		})
 	}
