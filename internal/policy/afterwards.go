@@ -25,7 +25,7 @@ func (p *Policy) StrikeOut() (out []string, err error) {
 // that were not there before.
 func (p *Policy) Appeared() (out []string) {
 	for _, path := range p.absent {
-		if exists(path) {
+		if isThere(path) { // placeholders may still be
 			out = append(out, path)
 		}
 	}
@@ -38,7 +38,7 @@ func (p *Policy) Appeared() (out []string) {
 	_, made, _ := p.watch.all()
 	seen := map[string]bool{}
 	for _, path := range made {
-		if !seen[path] && exists(path) {
+		if !seen[path] && isThere(path) {
 			seen[path] = true
 			out = append(out, path)
 		}

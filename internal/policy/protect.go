@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -299,13 +300,26 @@ func (p *Policy) guardTree(dir string, perTree bool) error {
 // a push goes to by the name of a remote. What is new in them is told of.
 var underWay = []string{"rebase-merge/git-rebase-todo", "rebase-apply", "sequencer/todo", "remotes", "branches"}
 
-// stamp changes with a file, or with what a folder holds; "" when it is not there.
+// stamp changes with what a file or a folder holds; "" when it is not there. Modes
+// and times say nothing, except of what is no file to be read.
 func stamp(path string) string {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
 		return ""
 	}
-	return fmt.Sprint(st.Ino, st.Mtim, st.Ctim)
+	if !isDir(st) {
+		if text := readFile(path); text != "" && !isLink(st) {
+			return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+		}
+		return fmt.Sprint(st.Ino, st.Size, st.Mtim, st.Ctim)
+	}
+	text := "folder"
+	entries, _ := os.ReadDir(path) // one that cannot be read holds nothing for git either
+	for _, e := range entries {
+		in := filepath.Join(path, e.Name())
+		text += "\n" + in + " " + stamp(in)
+	}
+	return text
 }
 
 func escapeGlob(path string) string {

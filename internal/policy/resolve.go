@@ -40,6 +40,9 @@ func Begin(c *config.Config, h Host) (*Policy, error) {
 	if p.Project == "/" {
 		return nil, errors.New("the project would be the whole machine: change into a project's folder first")
 	}
+	if below(sandbox.KitDir, p.Project) {
+		return nil, fmt.Errorf("the project would be %s, which is aigate's own inside: change into a project's folder first", p.Project)
+	}
 	if err := p.network(); err != nil {
 		return nil, err
 	}
@@ -47,8 +50,15 @@ func Begin(c *config.Config, h Host) (*Policy, error) {
 	if err := p.writable(walk("allow_write", c.AllowWrite, h, match.Options{})); err != nil {
 		return nil, err
 	}
+	p.uncovered()
 	p.shown()
 	return p, nil
+}
+
+// uncovered leaves out private folders that the same folder of the host's, or one
+// above it, lies over: who asks for /tmp to be written wants the one that there is.
+func (p *Policy) uncovered() {
+	p.Private = slices.DeleteFunc(p.Private, func(s Scratch) bool { return p.writableRoot(s.Path) != "" })
 }
 
 // Finish is the rest of Resolve: what is hidden, protected and refused.

@@ -340,7 +340,8 @@ func (w *watch) hosts(path string) bool {
 func (w *watch) seeing(onDir func(string)) func(string) {
 	return func(dir string) {
 		onDir(dir)
-		if strings.HasSuffix(dir, "/.git") && !slices.Contains(w.policy.repos, dir) {
+		var st unix.Stat_t
+		if strings.HasSuffix(dir, "/.git") && !slices.Contains(w.policy.repos, dir) && unix.Lstat(dir, &st) == nil && w.policy.isFresh(st) {
 			w.appeared(dir, true)
 		}
 	}

@@ -59,7 +59,7 @@ const janitorDelay = 10 * time.Millisecond
 
 // hold makes the placeholders of a plan.
 func hold(plan *Plan, spare string) (*held, error) {
-	h := &held{dirs: map[string]int{}, spare: openSpare(spare)}
+	h := &held{dirs: map[string]int{}, spare: openSpare(spare).own()}
 	for _, s := range plan.Steps {
 		if s.View == NoPlaceholder {
 			continue

@@ -185,7 +185,11 @@ func (p *program) limit(in limit.Inside) {
 	}
 	p.call("restore the limit on open files", unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, ptrArg(p, &files), 0)
 	if in.Nice != 0 {
-		p.call("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, in.Nice)
+		own := 0
+		if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
+			own = 20 - raw // the system call gives 1 to 40
+		}
+		p.call("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, min(own+in.Nice, 19))
 	}
 	if in.CPUs != nil {
 		p.call("limit the processors", unix.SYS_SCHED_SETAFFINITY, 0, len(in.CPUs), p.bytes(in.CPUs))

@@ -84,6 +84,17 @@ func openSpare(path string) *spare {
 	return &spare{fd, sparePlaces()}
 }
 
+// own gives none where the folder is another user's, as after sudo with his HOME:
+// what lies there is his, and closed to root in a sandbox.
+func (s *spare) own() *spare {
+	var st unix.Stat_t
+	if s.fd >= 0 && (unix.Fstat(s.fd, &st) != nil || int(st.Uid) != unix.Geteuid()) {
+		s.close()
+		s.fd, s.places = -1, nil
+	}
+	return s
+}
+
 func (s *spare) close() {
 	if s.fd >= 0 {
 		unix.Close(s.fd)
