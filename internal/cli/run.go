@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -172,6 +173,10 @@ func (f *runFlags) run(args []string) error {
 	}
 	if err != nil {
 		return runError(err, args[0])
+	}
+	if lost := with.Caller.Lost(); lost != nil {
+		say("some of the output is lost: %v", lost)
+		status = cmp.Or(status, 1)
 	}
 	if status == 128+int(syscall.SIGINT) && with.Caller.WantsPTY() {
 		dieOf(syscall.SIGINT)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,27 @@ type pipe struct {
 	to   int
 	r, w *os.File
 	done chan struct{} // closed when all has been delivered; nil until start
+	lost atomic.Pointer[error]
+}
+
+// Write delivers to the caller's descriptor. A reader that has gone is no error: the payload hears of it.
+func (p *pipe) Write(b []byte) (int, error) {
+	n, err := descriptor(p.to).Write(b)
+	if err != nil && err != unix.EPIPE {
+		p.lost.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// Lost is why something that the payload wrote to a descriptor could not be delivered: without us the payload itself
+// would have known, and the status with which it ends. It is for when the session has finished.
+func (c *Caller) Lost() error {
+	for _, p := range c.pipes {
+		if err := p.lost.Load(); err != nil {
+			return fmt.Errorf("%s: %w", names[p.to], *err)
+		}
+	}
+	return nil
 }
 
 func newPipe(to int) (*pipe, error) {

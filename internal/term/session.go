@@ -54,7 +54,7 @@ func (c *Caller) Start(master *os.File, pid int) (*Session, error) {
 	}
 	for _, p := range c.pipes {
 		p.start()
-		go s.guard(func() { p.run(c.Filter(descriptor(p.to))) })
+		go s.guard(func() { p.run(c.Filter(p)) })
 	}
 	go s.guard(s.follow)
 	return s, nil
