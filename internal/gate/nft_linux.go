@@ -29,7 +29,8 @@ const proxied = 1
 //	    tcp flags & (fin|syn|rst|ack) != syn accept
 //	    tcp dport 53 mark set 1 accept
 //	    ip daddr 127.0.0.1 tcp dport PORT mark set 1 accept     # localhost:PORT
-//	    ip daddr 127.0.0.0/8 accept                             # and our own addresses
+//	    ip daddr 127.0.0.0/8 tcp dport 1 reject with tcp reset  # and our own addresses
+//	    ip daddr 127.0.0.0/8 accept
 //	    ip daddr 198.18.0.0/15 meta l4proto tcp mark set 1 accept   # and what rules name
 //	    meta l4proto tcp log group 1 reject with tcp reset
 //	    udp dport != 53 log group 1     # nobody listens: port unreachable
@@ -98,6 +99,9 @@ func (m *batch) outRules(f *Front, refuse bool) {
 		named = append(named, Address{Prefix: Synthetic6})
 	}
 	for _, p := range own {
+		if refuse {
+			out(func() { m.notListener(p) })
+		}
 		out(func() { m.to(p); m.accept() })
 	}
 	if !refuse {
@@ -120,9 +124,22 @@ func (m *batch) outRules(f *Front, refuse bool) {
 	out(func() {
 		m.protocol(unix.IPPROTO_TCP)
 		m.log()
-		m.expr("reject", func() { m.attr(nftaRejectType, big32(unix.NFT_REJECT_TCP_RST)...) })
+		m.reset()
 	})
 	out(func() { m.protocol(unix.IPPROTO_UDP); m.port(cmpOther, 53); m.log() })
+}
+
+// notListener has nobody listen where TPROXY leads, for those who go there
+// straight: programs try port 1 to see what a refused connection is like.
+func (m *batch) notListener(own netip.Prefix) {
+	m.to(own)
+	m.protocol(unix.IPPROTO_TCP)
+	m.port(cmpEqual, listenPort)
+	m.reset()
+}
+
+func (m *batch) reset() {
+	m.expr("reject", func() { m.attr(nftaRejectType, big32(unix.NFT_REJECT_TCP_RST)...) })
 }
 
 // families gives the addresses of the families that are there.

@@ -16,7 +16,7 @@ import (
 //	    tcp flags & (fin|syn|rst|ack) != syn accept
 //	    ip daddr 127.0.0.1 tcp dport PORT mark set 1 accept           # localhost:PORT
 //	    ip daddr RESOLVER tcp dport 53 mark set 1 accept
-//	    ip daddr { 127.0.0.0/8, RESOLVER, 10.0.2.100 } accept         # and ::1
+//	    ip daddr { 127.0.0.0/8, RESOLVER, 10.0.2.100 } accept         # and ::1, but not port 1 there
 //	    ip daddr ADDRESS ip daddr != METADATA… accept                 # that rules name
 //	    ip daddr @hosts accept
 //	    meta l4proto { tcp, udp } ip daddr . th dport @ports accept
@@ -65,6 +65,7 @@ func (m *batch) slirpRules(f *Front) {
 	}
 	out(func() { m.to(single(Resolver4)); m.protocol(unix.IPPROTO_TCP); m.port(cmpEqual, 53); m.proxy() })
 	for _, p := range []netip.Prefix{loopback4, single(Resolver4), single(netip.MustParseAddr(slirpAddr)), single(netip.IPv6Loopback())} {
+		out(func() { m.notListener(p) })
 		out(func() { m.to(p); m.accept() })
 	}
 	for _, a := range f.Addresses {
@@ -91,7 +92,7 @@ func (m *batch) slirpRules(f *Front) {
 	out(func() {
 		m.protocol(unix.IPPROTO_TCP)
 		m.log()
-		m.expr("reject", func() { m.attr(nftaRejectType, big32(unix.NFT_REJECT_TCP_RST)...) })
+		m.reset()
 	})
 	out(func() {
 		const portUnreachable = 1 // the same for both families: NFT_REJECT_ICMPX_PORT_UNREACH
