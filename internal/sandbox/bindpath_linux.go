@@ -267,12 +267,13 @@ func prefixes(path string) (out []string) {
 
 // errnoOf is what the caller is told of a failed helper.
 func errnoOf(err error) syscall.Errno {
-	setup, ok := err.(*SetupError)
-	switch {
-	case err == nil:
+	switch e := err.(type) {
+	case nil:
 		return 0
-	case ok:
-		return setup.Errno
+	case *SetupError:
+		return e.Errno
+	case syscall.Errno:
+		return e
 	}
 	return unix.EPERM
 }

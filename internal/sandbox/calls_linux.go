@@ -17,7 +17,7 @@ import (
 
 // Some system calls are left to the supervisor by the filter, because what is
 // wrong with them is in memory, or elsewhere, where a filter cannot look:
-// bind(2) (see bind) and execve(2) (see execs).
+// bind(2) (see bind), execve(2) (see execs) and chmod(2) of some modes (see chmod).
 // seccomp_unotify(2) warns that a caller's other threads may change the
 // arguments after they were judged. So no call that a promise rests on is judged
 // and then continued: the supervisor copies the arguments and does itself what
@@ -179,6 +179,8 @@ func (s *calls) service(n *notification) (do func(*notification) syscall.Errno, 
 			return s.judge, false
 		case t.bind:
 			return s.bind, true
+		case t.chmod, t.fchmod, t.fchmodat, t.fchmodat2:
+			return func(n *notification) syscall.Errno { return s.chmod(n, t) }, true
 		}
 	}
 	return func(*notification) syscall.Errno { return unix.ENOSYS }, false

@@ -18,7 +18,8 @@ import (
 //   - sockets other than unix, inet, inet6 and netlink: vsock leads to the
 //     hypervisor, packet and alg have a history
 //   - setuid and setgid bits, by every call that can set them: such a file
-//     would lend its owner's rights to others on the host
+//     would lend its owner's rights to others on the host. Folders may have the
+//     setgid bit: chmod with it is left to the supervisor, see chmod
 //   - mount namespaces that do not come of the sandbox's, but begin with a tree or
 //     with nothing: newer kernels than this was written for make such, and what
 //     is masked would be no mount point there, see bedrock. Flags that are not
@@ -251,10 +252,15 @@ func rules(n numbers, f filtering) []rule {
 	add(n.socket, unix.EAFNOSUPPORT, cond{arg: 0, op: noneOf})
 	add(n.socketpair, unix.EAFNOSUPPORT, cond{arg: 0, op: noneOf})
 	mode := func(arg int) cond { return cond{arg: arg, op: anyBits, mask: setIDs} }
-	add(n.chmod, unix.EPERM, mode(1))
-	add(n.fchmod, unix.EPERM, mode(1))
-	add(n.fchmodat, unix.EPERM, mode(2))
-	add(n.fchmodat2, unix.EPERM, mode(2))
+	for _, c := range []struct {
+		nr  uint32
+		arg int
+	}{{n.chmod, 1}, {n.fchmod, 1}, {n.fchmodat, 2}, {n.fchmodat2, 2}} {
+		add(c.nr, unix.EPERM, cond{arg: c.arg, op: anyBits, mask: unix.S_ISUID})
+		if c.nr != 0 {
+			out = append(out, rule{c.nr, retNotify, []cond{{arg: c.arg, op: anyBits, mask: unix.S_ISGID}}})
+		}
+	}
 	add(n.creat, unix.EPERM, mode(1))
 	add(n.mknod, unix.EPERM, mode(1))
 	add(n.mknodat, unix.EPERM, mode(2))
