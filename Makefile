@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # detector. PACKAGE:PROGRAM is content with a program from elsewhere. The
 # benchmarks compare with fd and slirp4netns.
 TEST_PACKAGES  = $(shell sed '/^\#/d' e2e/apt-packages.txt) \
-	gcc libc6-dev less patch gdb vim:vim python3-venv nodejs:node npm:npm
+	gcc libc6-dev less patch gdb fakeroot vim:vim python3-venv nodejs:node npm:npm
 VM_PACKAGES    = qemu-system-x86:qemu-system-x86_64 cpio kmod xz-utils systemd dbus dbus-user-session libpam-systemd
 BENCH_PACKAGES = bubblewrap fd-find gcc iproute2 libc6-dev make slirp4netns
 

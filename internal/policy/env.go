@@ -29,6 +29,10 @@ func (p *Policy) environment() {
 	}
 	slices.Sort(p.Removed)
 	p.Env = append(p.Env, "AIGATE=1", "AIGATE_POLICY="+sandbox.PolicyFile)
+	// fakeroot(1) forgives chown(2) an EPERM and not the EINVAL of an owner without a number inside.
+	if fakeroot := "FAKEROOTDONTTRYCHOWN"; getenv(p.host.Env, fakeroot) == "" {
+		p.Env = append(p.Env, fakeroot+"=1")
+	}
 }
 
 // envRules answers what config.EnvDenied does, for many names: most rules have

@@ -102,7 +102,7 @@ func TestProxyVariables(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.environment()
-		if got := strings.Join(p.Env[:len(p.Env)-2], " "); got != tt.out {
+		if got := strings.Join(p.Env[:len(p.Env)-3], " "); got != tt.out {
 			t.Errorf("%q, %q: %s", tt.allow, tt.deny, got)
 		}
 		if got := strings.Join(p.Removed, " "); got != tt.gone {

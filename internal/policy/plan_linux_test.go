@@ -215,7 +215,7 @@ func TestEnvironment(t *testing.T) {
 	p := &Policy{config: &config.Config{DenyEnv: []string{"AWS_*", "*_TOKEN", "!MY_TOKEN", "plain"}}}
 	p.host.Env = []string{"AWS_KEY=1", "x_token=2", "MY_TOKEN=3", "PLAIN=4", "PATH=/bin", "AIGATE=0", "AIGATE_ENGINE=x"}
 	p.environment()
-	if got := strings.Join(p.Env, " "); got != "MY_TOKEN=3 PATH=/bin AIGATE=1 AIGATE_POLICY=/run/aigate/policy.txt" {
+	if got := strings.Join(p.Env, " "); got != "MY_TOKEN=3 PATH=/bin AIGATE=1 AIGATE_POLICY=/run/aigate/policy.txt FAKEROOTDONTTRYCHOWN=1" {
 		t.Error(got)
 	}
 	if got := strings.Join(p.Removed, " "); got != "AWS_KEY PLAIN x_token" {

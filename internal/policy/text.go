@@ -31,6 +31,8 @@ func (p *Policy) Text() string {
 	for _, e := range p.Protected {
 		line("  %s", quoted(e.Path))
 	}
+	line("Git cannot replace these either: a checkout, merge, rebase or pull that changes one fails, and so do git config,")
+	line("remote add, branch -m and setting an upstream. Ask the user to do that outside. Name the remote branch to pull.")
 	line("Everything else is read-only.")
 	line("Commands that are refused:")
 	for _, r := range p.config.DenyExec {
