@@ -25,7 +25,7 @@ func (p *Policy) StrikeOut() (out []string, err error) {
 // that were not there before.
 func (p *Policy) Appeared() (out []string) {
 	for _, path := range p.absent {
-		if isThere(path) { // placeholders may still be
+		if exists(path) && !p.holds(path) {
 			out = append(out, path)
 		}
 	}
@@ -38,12 +38,20 @@ func (p *Policy) Appeared() (out []string) {
 	_, made, _ := p.watch.all()
 	seen := map[string]bool{}
 	for _, path := range made {
-		if !seen[path] && isThere(path) {
+		if !seen[path] && exists(path) && !p.holds(path) {
 			seen[path] = true
 			out = append(out, path)
 		}
 	}
 	return out
+}
+
+// holds says that a placeholder of this run stands at a path: they are taken away
+// while we look. (The command could make something with a placeholder's modes.)
+func (p *Policy) holds(path string) bool {
+	return !isThere(path) && slices.ContainsFunc(p.Protected, func(e Protected) bool {
+		return e.Missing && (e.Path == path || slices.Contains(e.Through, path))
+	})
 }
 
 // Moved lists denied files of the project that are no longer where they were:

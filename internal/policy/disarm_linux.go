@@ -124,13 +124,15 @@ func (p *Policy) Reopened() []string {
 	return slices.Clone(p.disarmed.opened)
 }
 
-// foreignRepo says that git would take a folder for a repository, and that it is
-// none of those that are protected.
+// foreignRepo says that git would take a folder for a repository, and that it was
+// none at the start: those are protected. How old its files are says nothing, since
+// a command can leave all but one behind and the next one complete it. What is
+// hidden, no command has touched.
 func (p *Policy) foreignRepo(dir string) bool {
 	if !exists(filepath.Join(dir, "HEAD")) || !isWorktreeOrGitDir(dir) {
 		return false
 	}
-	return !slices.Contains(p.repos, dir) && p.writableRoot(dir) != ""
+	return !slices.Contains(p.repos, dir) && p.writableRoot(dir) != "" && !p.isHidden(dir) && !p.isHiddenAbove(dir)
 }
 
 // rearm judges what has just come into being: see rescan.
@@ -151,9 +153,8 @@ func (p *Policy) rearm(path string) error {
 	return nil
 }
 
-// disarmRepo moves a configuration aside that was made, or changed, during the
-// run and that is more than a plain one; and what says that the configuration is
-// elsewhere.
+// disarmRepo moves a configuration aside that is more than a plain one, and what
+// says that the configuration is elsewhere.
 func (p *Policy) disarmRepo(dir string) error {
 	fd, err := openPlainly(dir)
 	if err != nil {
@@ -161,11 +162,11 @@ func (p *Policy) disarmRepo(dir string) error {
 	}
 	defer unix.Close(fd)
 	for _, name := range []string{"config", "commondir"} {
-		text, fresh, err := p.readFresh(fd, name)
+		text, there, err := readIn(fd, name)
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
-		if !fresh || name == "config" && plainGitConfig(text, dir, p.Project) || name == "commondir" && p.leadsHome(dir, text) {
+		if !there || name == "config" && plainGitConfig(text, dir, p.Project) || name == "commondir" && p.leadsHome(dir, text) {
 			continue
 		}
 		if err := p.moveAside(fd, dir, name); err != nil {
@@ -175,8 +176,8 @@ func (p *Policy) disarmRepo(dir string) error {
 	return nil
 }
 
-// disarmHooks moves hooks aside that the command made. It is for the end of the run:
-// the command may well have use for them.
+// disarmHooks moves hooks aside. It is for the end of the run: the command may well
+// have use for them.
 func (p *Policy) disarmHooks(dir string) error {
 	fd, err := openPlainly(dir)
 	if err != nil {
@@ -188,7 +189,7 @@ func (p *Policy) disarmHooks(dir string) error {
 		return nil
 	}
 	if !isDir(st) {
-		if !isLink(st) || !p.isFresh(st) {
+		if !isLink(st) {
 			return nil
 		}
 		return p.moveAside(fd, dir, "hooks")
@@ -205,7 +206,7 @@ func (p *Policy) disarmHooks(dir string) error {
 		if strings.HasSuffix(name, ".sample") || strings.Contains(name, aside) || unix.Fstatat(hooks, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			continue
 		}
-		if p.isFresh(st) && !isDir(st) && (isLink(st) || st.Mode&0o111 != 0) {
+		if !isDir(st) && (isLink(st) || st.Mode&0o111 != 0) {
 			err = errors.Join(err, p.moveAside(hooks, dir, name))
 		}
 	}
@@ -250,19 +251,17 @@ func (p *Policy) leadsHome(dir, commondir string) bool {
 	return err == nil && p.lookedAt(real)
 }
 
-// readFresh reads a file of a folder, and says whether it was changed since the
-// run began: nobody can set st_ctime.
-func (p *Policy) readFresh(dir int, name string) (text string, fresh bool, err error) {
+// readIn reads a file of a folder, and says whether it is there. What is no plain file
+// reads as something that is no plain configuration.
+func readIn(dir int, name string) (text string, there bool, err error) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-	if err == unix.ELOOP || err == unix.ENXIO || err == unix.EACCES {
-		var st unix.Stat_t
-		err = unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		return "\x00", err == nil && p.isFresh(st), err // a link, a socket: nothing plain
-	}
-	if err == unix.ENOENT {
+	switch err {
+	case nil:
+	case unix.ELOOP, unix.ENXIO, unix.EACCES:
+		return "\x00", true, nil // a link, a socket, one that was closed
+	case unix.ENOENT:
 		return "", false, nil
-	}
-	if err != nil {
+	default:
 		return "", false, err
 	}
 	f := os.NewFile(uintptr(fd), name)
@@ -272,16 +271,17 @@ func (p *Policy) readFresh(dir int, name string) (text string, fresh bool, err e
 		return "", false, err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return "\x00", p.isFresh(st), nil
+		return "\x00", true, nil
 	}
 	b, err := io.ReadAll(io.LimitReader(f, mostRead+1))
 	if len(b) > mostRead {
 		b = []byte{0}
 	}
-	return string(b), p.isFresh(st), err
+	return string(b), true, err
 }
 
-// isFresh: the kernel's clock for files ticks, so a moment before counts, too.
+// isFresh says that a file was changed since the run began: nobody can set
+// st_ctime. The kernel's clock for files ticks, so a moment before counts, too.
 func (p *Policy) isFresh(st unix.Stat_t) bool {
 	const tick = 20 * time.Millisecond
 	return !time.Unix(st.Ctim.Unix()).Before(p.began.Add(-tick))
