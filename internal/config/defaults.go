@@ -138,3 +138,6 @@ func builtinDenyEnv() []string {
 // BuiltinDenyWrite is the built-in part of deny_write, for callers that treat the user's own
 // rules differently.
 func BuiltinDenyWrite() []string { return builtinDenyWrite() }
+
+// BuiltinAllowWrite is that of allow_write.
+func BuiltinAllowWrite() []string { return builtinAllowWrite() }

@@ -29,7 +29,8 @@ import (
 // aside is what such a file is called then.
 const aside = ".made-in-sandbox"
 
-// Disarm does so for the whole project, and gives what was moved during the run.
+// Disarm does so for the whole project, and other folders that the user opened, and gives
+// what was moved during the run.
 // A repository that the command made can lie in another one as well.
 func (p *Policy) Disarm() (moved []string, err error) {
 	dirs, links, err := p.gitPlaces()
@@ -46,8 +47,8 @@ func (p *Policy) Disarm() (moved []string, err error) {
 	return slices.Clone(p.disarmed.paths), err
 }
 
-// gitPlaces gives the folders of the project that hold a HEAD, and what is called
-// .git and is no folder. Git enters a folder that cannot be listed, so one that the
+// gitPlaces gives the folders there that hold a HEAD, and what is called .git and is
+// no folder. Git enters a folder that cannot be listed, so one that the
 // command closed to us is opened.
 func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 	var mu sync.Mutex
@@ -65,14 +66,17 @@ func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	found, err := set.Walk(p.Project, see)
-	for closed := found.Unreadable; len(closed) > 0; closed = closed[1:] {
-		opened, e := p.reopen(closed[0])
-		if opened {
-			found, e = set.Rescan(p.Project, closed[0], see)
-			closed = append(closed, found.Unreadable...)
+	for _, place := range p.places() {
+		found, e := set.Walk(place, see)
+		err = errors.Join(err, e)
+		for closed := found.Unreadable; len(closed) > 0; closed = closed[1:] {
+			opened, e := p.reopen(closed[0])
+			if opened {
+				found, e = set.Rescan(place, closed[0], see)
+				closed = append(closed, found.Unreadable...)
+			}
+			err = errors.Join(err, e) // and on: what cannot be looked into hides nothing else
 		}
-		err = errors.Join(err, e) // and on: what cannot be looked into hides nothing else
 	}
 	if err != nil {
 		err = fmt.Errorf("look for repositories that the command made: %w", err)
@@ -166,7 +170,7 @@ func (p *Policy) disarmRepo(dir string) error {
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
-		if !there || name == "config" && plainGitConfig(text, dir, p.Project) || name == "commondir" && p.leadsHome(dir, text) {
+		if !there || name == "config" && plainGitConfig(text, dir, p.placeOf(dir)) || name == "commondir" && p.leadsHome(dir, text) {
 			continue
 		}
 		if err := p.moveAside(fd, dir, name); err != nil {
@@ -242,7 +246,7 @@ func (p *Policy) disarmLink(path string) error {
 
 // lookedAt says that a folder is protected, or one that Disarm looks at.
 func (p *Policy) lookedAt(dir string) bool {
-	return below(dir, p.Project) || slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) ||
+	return p.placeOf(dir) != "" || slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) ||
 		slices.ContainsFunc(p.gitDirsOutside(), func(repo string) bool { return below(dir, repo) })
 }
 

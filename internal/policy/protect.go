@@ -29,6 +29,9 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			return err
 		}
 	}
+	if err := p.protectOpened(met); err != nil {
+		return err
+	}
 	slices.Sort(met.files)
 	for _, path := range met.files {
 		if !exists(path) {
@@ -46,6 +49,9 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 	slices.Sort(met.repos)
 	met.repos = slices.Compact(met.repos)
 	for _, repo := range slices.Concat(met.repos, p.gitDirsOutside()) {
+		if !exists(repo) {
+			continue // gone again
+		}
 		for _, r := range append(submodules(repo), repo) {
 			if err := p.guardRepo(r); err != nil {
 				return err
@@ -367,7 +373,11 @@ func (p *Policy) takenBack(path string, dir bool) bool {
 	if p.free == nil {
 		return false
 	}
-	_, ok := p.free.MatchPath(p.Project, path, dir)
+	place := p.placeOf(path)
+	if place == "" {
+		place = p.Project
+	}
+	_, ok := p.free.MatchPath(place, path, dir)
 	return ok
 }
 

@@ -216,6 +216,9 @@ func (p *Policy) writable(allow walked) error {
 			continue // another run's, see needed
 		}
 		p.open(real, isDir(st), "allow_write "+f.Pattern)
+		if isDir(st) {
+			p.opened(real, f.Pattern)
+		}
 	}
 	p.needed()
 	return nil

@@ -112,6 +112,11 @@ func (w *watch) scan(onDir func(string)) ([]sandbox.Step, error) {
 			onDir(dir)
 		}
 	}
+	for _, e := range p.Protected { // git replaces its configuration
+		if !below(e.Path, p.Project) {
+			onDir(filepath.Dir(e.Path))
+		}
+	}
 	steps, err := w.steps(found, false)
 	if err != nil {
 		return nil, err
