@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -83,6 +84,10 @@ type place struct {
 	statf uintptr // struct statfs
 }
 
+// ownFolders are where a sandbox has room of its own that everybody may write: the
+// first, unless the user opened the host's.
+var ownFolders = [...]string{"/tmp", "/var/tmp", "/run/lock"}
+
 func (b *binding) run(s *calls, path string) error {
 	dir, name := splitPath(path)
 	if name == "" {
@@ -90,7 +95,8 @@ func (b *binding) run(s *calls, path string) error {
 	} else if name == "." || name == ".." {
 		return &SetupError{Step: "bind", Errno: unix.EADDRINUSE}
 	}
-	var there, tmp place
+	var there place
+	var own [len(ownFolders)]place
 	_, err := helper(b.ns, func(in *inner) {
 		p := &in.early
 		p.joinMounts(b.ns)
@@ -101,7 +107,9 @@ func (b *binding) run(s *calls, path string) error {
 			p.call("make the copies private", unix.SYS_MOUNT, "", "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 		}
 		there = lookAt(p, b.readable(dir), 0)
-		tmp = lookAt(p, "/tmp", 3)
+		for i, dir := range ownFolders {
+			own[i] = lookAt(p, dir, 3)
+		}
 		in.handOver(p, msgReady)
 		in.waitGo(p)
 	}, func(in *inner) error {
@@ -110,12 +118,13 @@ func (b *binding) run(s *calls, path string) error {
 			b.bindIn(p, in.fdOf(there), path, name)
 			return nil
 		}
-		if !s.private(tmp) {
+		i := slices.IndexFunc(own[:], s.private)
+		if i < 0 {
 			return &SetupError{Step: "bind", Errno: unix.EACCES}
 		}
-		hidden := "/tmp/.aigate-" + strings.ToLower(rand.Text())
-		p.call("leave a link to the socket", unix.SYS_SYMLINKAT, hidden, in.fdOf(there), name)
-		b.bindIn(p, in.fdOf(tmp), hidden, hidden[len("/tmp/"):])
+		hidden := ".aigate-" + strings.ToLower(rand.Text())
+		p.call("leave a link to the socket", unix.SYS_SYMLINKAT, ownFolders[i]+"/"+hidden, in.fdOf(there), name)
+		b.bindIn(p, in.fdOf(own[i]), ownFolders[i]+"/"+hidden, hidden)
 		return nil
 	}, nil)
 	return err
