@@ -89,6 +89,9 @@ func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 // reopen lets the caller look into a folder of his own that was closed to him during
 // the run. One that was closed before is hidden.
 func (p *Policy) reopen(dir string) (opened bool, err error) {
+	if p.isHidden(dir) || p.isHiddenAbove(dir) {
+		return false, nil
+	}
 	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC | unix.O_NOFOLLOW
 	fd, err := openWith(dir, flags)
 	if err != nil {
