@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -35,30 +36,26 @@ const aside = ".made-in-sandbox"
 func (p *Policy) Disarm() (moved []string, err error) {
 	dirs, links, err := p.gitPlaces()
 	for _, link := range links {
-		err = errors.Join(err, p.disarmLink(link))
+		err = errors.Join(err, p.disarmLink(link, atEnd))
 	}
 	for _, dir := range dirs {
-		if p.foreignRepo(dir) {
-			err = errors.Join(err, p.disarmRepo(dir), p.disarmHooks(dir))
-		}
+		err = errors.Join(err, p.disarmPlace(dir))
 	}
 	p.disarmed.mu.Lock()
 	defer p.disarmed.mu.Unlock()
 	return slices.Clone(p.disarmed.paths), err
 }
 
-// gitPlaces gives the folders there that hold a HEAD, and what is called .git and is
-// no folder. Git enters a folder that cannot be listed, so one that the
+// gitPlaces gives the folders there that hold a HEAD, and what is called .git. Git enters a folder that cannot be listed, so one that the
 // command closed to us is opened.
 func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 	var mu sync.Mutex
 	see := match.Options{Names: []string{"HEAD", ".git"}, OnEntry: func(path string) {
-		var st unix.Stat_t
 		mu.Lock()
 		defer mu.Unlock()
 		if filepath.Base(path) == "HEAD" {
 			dirs = append(dirs, filepath.Dir(path))
-		} else if unix.Lstat(path, &st) == nil && !isDir(st) {
+		} else {
 			links = append(links, path)
 		}
 	}}
@@ -135,45 +132,84 @@ func (p *Policy) Reopened() []string {
 // none at the start: those are protected. How old its files are says nothing, since
 // a command can leave all but one behind and the next one complete it. What is
 // hidden, no command has touched.
-func (p *Policy) foreignRepo(dir string) bool {
-	if !exists(filepath.Join(dir, "HEAD")) || !isWorktreeOrGitDir(dir) {
+func (p *Policy) foreignRepo(fd int, dir string) bool {
+	if !has(fd, "HEAD") || !has(fd, "objects") && !has(fd, "commondir") {
 		return false
 	}
 	return !slices.Contains(p.repos, dir) && p.writableRoot(dir) != "" && !p.isHidden(dir) && !p.isHiddenAbove(dir)
 }
 
+func has(fd int, name string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+// disarmPlace judges a folder with a HEAD at the end of the run.
+func (p *Policy) disarmPlace(dir string) error {
+	fd, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	if p.foreignRepo(fd, dir) {
+		return errors.Join(p.disarmRepo(fd, dir, atEnd), p.disarmHooks(fd, dir))
+	}
+	if l, leads := leadOf(fd, "commondir"); slices.Contains(p.repos, dir) && leads && !p.isHome(l) && p.led[filepath.Join(dir, "commondir")] != l {
+		return p.moveAside(fd, dir, "commondir") // a link on the way leads elsewhere now
+	}
+	return nil
+}
+
+// moment is when something is judged. Git may write where it is led first and make
+// that afterwards, so what leads nowhere waits for the end.
+type moment bool
+
+const (
+	atOnce moment = false
+	atEnd  moment = true
+)
+
 // rearm judges what has just come into being: see rescan.
 func (p *Policy) rearm(path string) error {
 	switch filepath.Base(path) {
-	case "config", "commondir", "HEAD", "objects":
-		if dir := filepath.Dir(path); p.foreignRepo(dir) {
-			return p.disarmRepo(dir)
-		}
+	case "config", "config.worktree", "commondir", "HEAD", "objects":
+		return p.rearmRepo(filepath.Dir(path))
 	case ".git":
 		var st unix.Stat_t
-		if unix.Lstat(path, &st) == nil && !isDir(st) && !isPlaceholder(st) {
-			return p.disarmLink(path)
-		} else if p.foreignRepo(path) {
-			return p.disarmRepo(path)
+		if unix.Lstat(path, &st) == nil && !isDir(st) {
+			return p.disarmLink(path, atOnce)
 		}
+		return p.rearmRepo(path)
+	}
+	return nil
+}
+
+func (p *Policy) rearmRepo(dir string) error {
+	fd, err := openPlainly(dir)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	if p.foreignRepo(fd, dir) {
+		return p.disarmRepo(fd, dir, atOnce)
 	}
 	return nil
 }
 
 // disarmRepo moves a configuration aside that is more than a plain one, and what
 // says that the configuration is elsewhere.
-func (p *Policy) disarmRepo(dir string) error {
-	fd, err := openPlainly(dir)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	defer unix.Close(fd)
-	for _, name := range []string{"config", "commondir"} {
+func (p *Policy) disarmRepo(fd int, dir string, when moment) error {
+	for _, name := range []string{"config", "config.worktree", "commondir"} {
 		text, there, err := readIn(fd, name)
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
-		if !there || name == "config" && plainGitConfig(text, dir, p.placeOf(dir)) || name == "commondir" && p.leadsHome(dir, text) {
+		plain := name != "commondir" && plainGitConfig(text, dir, p.placeOf(dir))
+		if name == "commondir" {
+			l, _ := leadOf(fd, name)
+			plain = p.isHome(l) || when == atOnce && l == (lead{})
+		}
+		if !there || plain {
 			continue
 		}
 		if err := p.moveAside(fd, dir, name); err != nil {
@@ -185,12 +221,7 @@ func (p *Policy) disarmRepo(dir string) error {
 
 // disarmHooks moves hooks aside. It is for the end of the run: the command may well
 // have use for them.
-func (p *Policy) disarmHooks(dir string) error {
-	fd, err := openPlainly(dir)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	defer unix.Close(fd)
+func (p *Policy) disarmHooks(fd int, dir string) error {
 	var st unix.Stat_t
 	if unix.Fstatat(fd, "hooks", &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return nil
@@ -202,9 +233,9 @@ func (p *Policy) disarmHooks(dir string) error {
 		return p.moveAside(fd, dir, "hooks")
 	}
 	dir = filepath.Join(dir, "hooks")
-	hooks, err := openPlainly(dir)
+	hooks, err := unix.Openat(fd, "hooks", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return ignoreGone(err)
+		return ignoreGone(&os.PathError{Op: "open", Path: dir, Err: err})
 	}
 	f := os.NewFile(uintptr(hooks), dir)
 	defer f.Close()
@@ -220,42 +251,97 @@ func (p *Policy) disarmHooks(dir string) error {
 	return err
 }
 
-// disarmLink does so with a file or a symlink called .git that leads elsewhere
-// than to what is protected or looked at.
-func (p *Policy) disarmLink(path string) error {
+// disarmLink does so with a file or a symlink called .git that leads elsewhere than
+// to what is protected or looked at, and elsewhere than it did at the start: what is
+// on the way can be changed. One that leads nowhere may lead somewhere later.
+func (p *Policy) disarmLink(path string, when moment) error {
 	dir := filepath.Dir(path)
 	fd, err := openPlainly(dir)
 	if err != nil {
 		return ignoreGone(err)
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if unix.Fstatat(fd, ".git", &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isDir(st) || isPlaceholder(st) || !p.isFresh(st) {
-		return nil
-	}
-	target := path
-	if !isLink(st) {
-		line, ok := strings.CutPrefix(readFile(path), "gitdir:")
-		if !ok {
-			return nil // git refuses it
-		}
-		target = absolute(dir, strings.TrimSpace(line))
-	}
-	if real, _, err := realPath(target); err != nil || p.lookedAt(real) {
+	l, leads := leadOf(fd, ".git")
+	was, known := p.led[path]
+	if !leads || p.lookedAt(l.path) || known && was == l || p.isHiddenAbove(path) || when == atOnce && l == (lead{}) {
 		return nil
 	}
 	return p.moveAside(fd, dir, ".git")
 }
 
+// lead is where git is led; the zero value is nowhere.
+type lead struct {
+	path string
+	at   match.Inode
+}
+
+// leadOf reads, as git does, where .git or commondir in an open folder leads. leads
+// is false where git refuses it, and for a folder called .git.
+func leadOf(fd int, name string) (l lead, leads bool) {
+	const begins = "gitdir: "
+	var st unix.Stat_t
+	if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isDir(st) {
+		return l, false
+	}
+	to := name
+	if !isLink(st) || name == "commondir" {
+		text, _, err := readIn(fd, name)
+		if err != nil || isLink(st) {
+			return l, true // git follows it
+		}
+		if name == ".git" {
+			if !strings.HasPrefix(text, begins) {
+				return l, false
+			}
+			text = text[len(begins):]
+		}
+		to, _, _ = strings.Cut(strings.TrimRight(text, "\r\n"), "\x00")
+	}
+	if !filepath.IsAbs(to) {
+		to = "/proc/self/fd/" + strconv.Itoa(fd) + "/" + to // not cleaned: the kernel goes ".." from where links lead
+	}
+	if real, st, err := realPath(to); err == nil {
+		l = lead{real, inode(st)}
+	}
+	return l, true
+}
+
+// noteLeads takes note of where git is led at the start.
+func (p *Policy) noteLeads(links []string) {
+	p.led = map[string]lead{}
+	note := func(dir, name string) {
+		fd, err := openPlainly(dir)
+		if err != nil {
+			return
+		}
+		defer unix.Close(fd)
+		if l, leads := leadOf(fd, name); leads {
+			p.led[filepath.Join(dir, name)] = l
+		}
+	}
+	for _, path := range links {
+		if filepath.Base(path) == ".git" {
+			note(filepath.Dir(path), ".git")
+		}
+	}
+	for _, repo := range p.repos {
+		note(repo, "commondir")
+	}
+}
+
 // lookedAt says that a folder is protected, or one that Disarm looks at.
 func (p *Policy) lookedAt(dir string) bool {
+	if dir == "" {
+		return false
+	}
 	return p.placeOf(dir) != "" || slices.ContainsFunc(p.repos, func(repo string) bool { return below(dir, repo) }) ||
 		slices.ContainsFunc(p.gitDirsOutside(), func(repo string) bool { return below(dir, repo) })
 }
 
-func (p *Policy) leadsHome(dir, commondir string) bool {
-	real, _, err := realPath(absolute(dir, strings.TrimSpace(commondir)))
-	return err == nil && p.lookedAt(real)
+// isHome says so of where commondir leads. Git asks for no HEAD there, but only what has
+// one is looked at.
+func (p *Policy) isHome(l lead) bool {
+	return p.lookedAt(l.path) && exists(filepath.Join(l.path, "HEAD"))
 }
 
 // readIn reads a file of a folder, and says whether it is there. What is no plain file
@@ -297,8 +383,8 @@ func (p *Policy) isFresh(st unix.Stat_t) bool {
 func (p *Policy) moveAside(fd int, dir, name string) error {
 	for n := range 100 {
 		to := name + aside
-		if n > 0 {
-			to += fmt.Sprint(".", n)
+		if n > 0 { // the command may have made as many as can be counted
+			to += "." + strings.ToLower(rand.Text()[:10])
 		}
 		err := unix.Renameat2(fd, name, fd, to, unix.RENAME_NOREPLACE)
 		if err == unix.EACCES && p.openUp(fd, 0o300) {
@@ -332,9 +418,26 @@ func openPlainly(dir string) (int, error) {
 }
 
 func openWith(dir string, flags int) (int, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_SYMLINKS})
-	if err == unix.ENOSYS { // inside another aigate
-		fd, err = unix.Open(dir, flags, 0)
+	// A command can make folders whose paths are too long for the kernel.
+	const most = unix.PathMax - 300
+	at, rest := unix.AT_FDCWD, dir
+	for len(rest) >= most {
+		cut := strings.LastIndexByte(rest[:most], '/')
+		if cut <= 0 {
+			break
+		}
+		next, err := openAt(at, rest[:cut], unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW)
+		if at != unix.AT_FDCWD {
+			unix.Close(at)
+		}
+		if err != nil {
+			return -1, &os.PathError{Op: "open", Path: dir, Err: err}
+		}
+		at, rest = next, rest[cut+1:]
+	}
+	fd, err := openAt(at, rest, flags)
+	if at != unix.AT_FDCWD {
+		unix.Close(at)
 	}
 	if err == unix.ELOOP {
 		err = unix.ENOENT // somebody else's folder: what leads there is looked at
@@ -343,6 +446,14 @@ func openWith(dir string, flags int) (int, error) {
 		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
 	return fd, nil
+}
+
+func openAt(at int, path string, flags int) (int, error) {
+	fd, err := unix.Openat2(at, path, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err == unix.ENOSYS { // inside another aigate
+		fd, err = unix.Openat(at, path, flags, 0)
+	}
+	return fd, err
 }
 
 // Lines of a configuration that has git neither run a program nor read more

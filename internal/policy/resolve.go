@@ -85,6 +85,7 @@ func (p *Policy) Finish() error {
 	}
 	p.strikeBefore()
 	p.repos = met.repos
+	p.noteLeads(met.files)
 	return p.commands()
 }
 

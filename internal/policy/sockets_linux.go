@@ -125,6 +125,7 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 	}
 	entries, err := os.ReadDir(real)
 	if err != nil {
+		p.hideBound(dir, real, list)
 		return
 	}
 	own := below(real, p.Project) // there, one that is not in use may be a program's to make anew
@@ -136,6 +137,18 @@ func (p *Policy) hideSockets(dir string, list []bound) {
 		case own && !slices.ContainsFunc(list, func(b bound) bool { return filepath.Base(b.path) == e.Name() }):
 		case unix.Lstat(path, &st) != nil || isPlaceholder(st):
 		default:
+			p.hide(path, false, hostSocket)
+		}
+	}
+}
+
+// hideBound masks what was bound in a folder that may be entered and not listed, as
+// services have them: to connect takes no more.
+func (p *Policy) hideBound(dir, real string, list []bound) {
+	for _, b := range list {
+		path := filepath.Join(real, filepath.Base(b.path))
+		var st unix.Stat_t
+		if filepath.Dir(b.path) == dir && unix.Lstat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK && !isPlaceholder(st) {
 			p.hide(path, false, hostSocket)
 		}
 	}
