@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -46,8 +47,9 @@ func (p *Policy) Disarm() (moved []string, err error) {
 	return slices.Clone(p.disarmed.paths), err
 }
 
-// gitPlaces gives the folders there that hold a HEAD, and what is called .git. Git enters a folder that cannot be listed, so one that the
-// command closed to us is opened.
+// gitPlaces gives the folders there that hold a HEAD, and what is called .git. Git
+// enters a folder that cannot be listed, so one that the command closed to us is
+// opened.
 func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 	var mu sync.Mutex
 	see := match.Options{Names: []string{"HEAD", ".git"}, OnEntry: func(path string) {
@@ -63,7 +65,7 @@ func (p *Policy) gitPlaces() (dirs, links []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, place := range p.places() {
+	for _, place := range append(p.places(), p.gitDirsOutside()...) {
 		found, e := set.Walk(place, see)
 		err = errors.Join(err, e)
 		for closed := found.Unreadable; len(closed) > 0; closed = closed[1:] {
@@ -200,11 +202,11 @@ func (p *Policy) rearmRepo(dir string) error {
 // says that the configuration is elsewhere.
 func (p *Policy) disarmRepo(fd int, dir string, when moment) error {
 	for _, name := range []string{"config", "config.worktree", "commondir"} {
-		text, there, err := readIn(fd, name)
+		text, there, err := readIn(fd, name, unix.O_NOFOLLOW)
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
-		plain := name != "commondir" && plainGitConfig(text, dir, p.placeOf(dir))
+		plain := name != "commondir" && plainGitConfig(text, dir, cmp.Or(p.placeOf(dir), p.Project))
 		if name == "commondir" {
 			l, _ := leadOf(fd, name)
 			plain = p.isHome(l) || when == atOnce && l == (lead{})
@@ -284,10 +286,15 @@ func leadOf(fd int, name string) (l lead, leads bool) {
 		return l, false
 	}
 	to := name
-	if !isLink(st) || name == "commondir" {
-		text, _, err := readIn(fd, name)
-		if err != nil || isLink(st) {
-			return l, true // git follows it
+	if isLink(st) { // to a folder, or to a file that says where
+		if name == "commondir" || unix.Fstatat(fd, name, &st, 0) != nil {
+			return l, true
+		}
+	}
+	if !isDir(st) {
+		text, _, err := readIn(fd, name, 0)
+		if err != nil {
+			return l, true
 		}
 		if name == ".git" {
 			if !strings.HasPrefix(text, begins) {
@@ -346,8 +353,8 @@ func (p *Policy) isHome(l lead) bool {
 
 // readIn reads a file of a folder, and says whether it is there. What is no plain file
 // reads as something that is no plain configuration.
-func readIn(dir int, name string) (text string, there bool, err error) {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+func readIn(dir int, name string, flags int) (text string, there bool, err error) {
+	fd, err := unix.Openat(dir, name, flags|unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	switch err {
 	case nil:
 	case unix.ELOOP, unix.ENXIO, unix.EACCES:
