@@ -87,7 +87,7 @@ type Policy struct {
 	deny       *match.Set
 	free       *match.Set      // what deny_write takes back
 	socketDirs []string        // of the host's sockets, watched for more
-	repos      []string        // git folders at the start
+	repos      []string        // git folders at the start, worktrees' own among them: all that is guarded
 	led        map[string]lead // where git was led at the start, by .git files and commondir
 	roots      []string        // folders that the user opened besides the project, see opened
 	began      time.Time       // of the run

@@ -227,6 +227,7 @@ func (p *Policy) gitDirsOutside() (out []string) {
 // See gitrepository-layout(5).
 func (p *Policy) guardRepo(repo string) error {
 	const why = "git runs what it names"
+	p.repos = append(p.repos, repo)
 	for _, name := range []string{"hooks", "modules"} {
 		path := filepath.Join(repo, name)
 		if name == "modules" && isThere(path) {
@@ -272,6 +273,7 @@ func (p *Policy) guardRepo(repo string) error {
 // guardTree protects what a worktree's own folder (the main one's is the
 // repository) may hold: where the shared folder is, and configuration.
 func (p *Policy) guardTree(dir string, perTree bool) error {
+	p.repos = append(p.repos, dir)
 	for _, name := range underWay {
 		path := filepath.Join(dir, name)
 		p.atStart[path] = stamp(path)

@@ -84,7 +84,6 @@ func (p *Policy) Finish() error {
 		return err
 	}
 	p.strikeBefore()
-	p.repos = met.repos
 	p.noteLeads(met.files)
 	return p.commands()
 }
