@@ -40,19 +40,23 @@ func (p *Policy) placeOf(path string) (place string) {
 }
 
 // protectOpened is for such folders what protected is for the project, but that names
-// which are not there can be made.
+// which are not there can be made. Repositories in a folder of git's that lies
+// elsewhere are looked for as well.
 func (p *Policy) protectOpened(met *met) error {
-	if len(p.roots) == 0 {
+	outside := p.gitDirsOutside()
+	if len(p.roots)+len(outside) == 0 {
 		return nil
 	}
 	set, err := match.Parse(nil, p.Home) // only places are of interest
 	if err != nil {
 		return err
 	}
-	for _, root := range p.roots {
+	for _, root := range append(outside, p.roots...) { // a worktree's submodules are in the repository
 		if _, err := set.Walk(root, match.Options{OnEntry: met.entry, Names: metNames}); err != nil {
 			return fmt.Errorf("look for repositories in %s: %w", root, err)
 		}
+	}
+	for _, root := range p.roots {
 		met.entry(root)
 		if err := p.guardNamed(root, floating(p.config.DenyWrite)); err != nil {
 			return err

@@ -53,6 +53,9 @@ func (p *Policy) protected(noWrite walked, met *met) error {
 			continue // gone again
 		}
 		for _, r := range append(submodules(repo), repo) {
+			if slices.Contains(p.repos, r) {
+				continue
+			}
 			if err := p.guardRepo(r); err != nil {
 				return err
 			}
