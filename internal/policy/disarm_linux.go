@@ -156,7 +156,7 @@ func (p *Policy) disarmPlace(dir string) error {
 	if p.foreignRepo(fd, dir) {
 		return errors.Join(p.disarmRepo(fd, dir, atEnd), p.disarmHooks(fd, dir))
 	}
-	if l, leads := leadOf(fd, "commondir"); slices.Contains(p.repos, dir) && leads && !p.isHome(l) && p.led[filepath.Join(dir, "commondir")] != l {
+	if l, leads := p.leadOf(fd, "commondir"); slices.Contains(p.repos, dir) && leads && !p.isHome(l) && p.led[filepath.Join(dir, "commondir")] != l {
 		return p.moveAside(fd, dir, "commondir") // a link on the way leads elsewhere now
 	}
 	return nil
@@ -202,13 +202,13 @@ func (p *Policy) rearmRepo(dir string) error {
 // says that the configuration is elsewhere.
 func (p *Policy) disarmRepo(fd int, dir string, when moment) error {
 	for _, name := range []string{"config", "config.worktree", "commondir"} {
-		text, there, err := readIn(fd, name, unix.O_NOFOLLOW)
+		text, there, err := readIn(fd, name)
 		if err != nil {
 			return ignoreGone(fmt.Errorf("%s/%s: %w", dir, name, err))
 		}
 		plain := name != "commondir" && plainGitConfig(text, dir, cmp.Or(p.placeOf(dir), p.Project))
 		if name == "commondir" {
-			l, _ := leadOf(fd, name)
+			l, _ := p.leadOf(fd, name)
 			plain = p.isHome(l) || when == atOnce && l == (lead{})
 		}
 		if !there || plain {
@@ -263,7 +263,7 @@ func (p *Policy) disarmLink(path string, when moment) error {
 		return ignoreGone(err)
 	}
 	defer unix.Close(fd)
-	l, leads := leadOf(fd, ".git")
+	l, leads := p.leadOf(fd, ".git")
 	was, known := p.led[path]
 	if !leads || p.lookedAt(l.path) || known && was == l || p.isHiddenAbove(path) || when == atOnce && l == (lead{}) {
 		return nil
@@ -278,21 +278,22 @@ type lead struct {
 }
 
 // leadOf reads, as git does, where .git or commondir in an open folder leads. leads
-// is false where git refuses it, and for a folder called .git.
-func leadOf(fd int, name string) (l lead, leads bool) {
+// is false where git refuses it, and for a folder called .git. What goes by way of a
+// link that a run in another project could bend, or of a link to a file, is said to
+// lead nowhere.
+func (p *Policy) leadOf(fd int, name string) (l lead, leads bool) {
 	const begins = "gitdir: "
 	var st unix.Stat_t
 	if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || isDir(st) {
 		return l, false
 	}
 	to := name
-	if isLink(st) { // to a folder, or to a file that says where
-		if name == "commondir" || unix.Fstatat(fd, name, &st, 0) != nil {
+	if isLink(st) {
+		if name == "commondir" || unix.Fstatat(fd, name, &st, 0) != nil || !isDir(st) {
 			return l, true
 		}
-	}
-	if !isDir(st) {
-		text, _, err := readIn(fd, name, 0)
+	} else {
+		text, _, err := readIn(fd, name)
 		if err != nil {
 			return l, true
 		}
@@ -306,6 +307,10 @@ func leadOf(fd int, name string) (l lead, leads bool) {
 	}
 	if !filepath.IsAbs(to) {
 		to = "/proc/self/fd/" + strconv.Itoa(fd) + "/" + to // not cleaned: the kernel goes ".." from where links lead
+	}
+	links, _ := way(to)
+	if slices.ContainsFunc(links, func(link string) bool { return p.writableRoot(link) != "" && !p.lookedAt(link) }) {
+		return l, true
 	}
 	if real, st, err := realPath(to); err == nil {
 		l = lead{real, inode(st)}
@@ -322,7 +327,7 @@ func (p *Policy) noteLeads(links []string) {
 			return
 		}
 		defer unix.Close(fd)
-		if l, leads := leadOf(fd, name); leads {
+		if l, leads := p.leadOf(fd, name); leads {
 			p.led[filepath.Join(dir, name)] = l
 		}
 	}
@@ -353,8 +358,8 @@ func (p *Policy) isHome(l lead) bool {
 
 // readIn reads a file of a folder, and says whether it is there. What is no plain file
 // reads as something that is no plain configuration.
-func readIn(dir int, name string, flags int) (text string, there bool, err error) {
-	fd, err := unix.Openat(dir, name, flags|unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+func readIn(dir int, name string) (text string, there bool, err error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	switch err {
 	case nil:
 	case unix.ELOOP, unix.ENXIO, unix.EACCES:

@@ -276,7 +276,9 @@ func (p *Policy) guardRepo(repo string) error {
 // guardTree protects what a worktree's own folder (the main one's is the
 // repository) may hold: where the shared folder is, and configuration.
 func (p *Policy) guardTree(dir string, perTree bool) error {
-	p.repos = append(p.repos, dir)
+	if isWorktreeOrGitDir(dir) { // one that only becomes a worktree is nobody's yet
+		p.repos = append(p.repos, dir)
+	}
 	for _, name := range underWay {
 		path := filepath.Join(dir, name)
 		p.atStart[path] = stamp(path)
